@@ -1,0 +1,229 @@
+//===- KernelId.h - The kernels a plan may launch --------------*- C++ -*-===//
+//
+// The contract between code generation, checker and kernel libraries: for
+// each kernel the operands in order (-> marks what is written), `params`
+// (run-time integers, expressions), `ints` (compile-time integers) and
+// `floats`. "Opt" operands are absent as stated by an int. Tensors are dense
+// row-major unless a packing says otherwise. Broadcast means NumPy rules:
+// shapes aligned at the right, missing or 1-sized dimensions repeat.
+//
+// f16 and bf16 operands are converted to f32 on load and rounded to nearest
+// even on store; sums are kept in f32 in a fixed order that depends on neither
+// the number of rows nor the number of threads.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef LLMC_RUNTIME_PLAN_KERNELID_H
+#define LLMC_RUNTIME_PLAN_KERNELID_H
+
+#include <cstdint>
+#include <string_view>
+
+namespace llmc::plan {
+
+/// Values are part of the plan format: append only.
+enum class KernelId : uint16_t {
+  /// Fused element-wise program. Operands: in0 .. in(n-1), -> out; inputs
+  /// broadcast to out. ints: n, numInstructions, then per instruction
+  /// (PointwiseOp, dtype class, a, b, c): registers 0..n-1 are the inputs,
+  /// each instruction defines the next one, the last is stored. For
+  /// PointwiseOp::Const, a indexes `floats` (or is the integer itself for an
+  /// integer or bool class). dtype class is the class of the *result*:
+  /// 0 f32, 1 f64, 2 i64 (all integers), 3 bool. Casts to narrow integers
+  /// wrap at the store; f32 -> i64 truncates toward zero.
+  Pointwise = 0,
+  /// Operands: x [.., K], w [N, K] (Panel64; f32 f16 bf16), opt bias [N],
+  /// -> out [.., N]. All leading dimensions of x are rows.
+  /// ints: hasBias, Activation.
+  Linear = 1,
+  /// Quantized weight in canonical form: codes [N, ceil(K/bs)*bs*bits/8] u8
+  /// (unsigned, low nibble first), scales [N, ceil(K/bs)] (f32 f16 bf16),
+  /// opt zero points [N, ceil(K/bs)] u8, opt g_idx [K] i32 (the block of each
+  /// k), opt bias [N]. Operands: x [.., K], codes, scales, zp, gidx, bias,
+  /// -> out [.., N]. value = (code - zp) * scale; zp is `ints.zero` if absent.
+  /// ints: N, K, bits (4 or 8), bs, hasZp, hasGidx, hasBias, Activation, zero.
+  LinearQuant = 2,
+  /// Batched product. Operands: a [.., M, K], b [.., K, N] ([.., N, K] if
+  /// transB), -> out [.., M, N]; leading dimensions broadcast. f32, f64 or
+  /// i32/i64. ints: transA, transB. floats: alpha.
+  MatMul = 3,
+  /// u8/i8 product with i32 result. Operands: a [.., M, K], b [K, N] or
+  /// [.., K, N], opt aZp (scalar), opt bZp (scalar or [N]), -> out i32.
+  /// ints: hasAZp, hasBZp.
+  MatMulInteger = 4,
+  /// Operands: x f32, -> y u8 (shape of x), -> scale f32 [], -> zp u8 [].
+  DynamicQuantizeLinear = 5,
+  /// Operands: x (i8 u8 i4 u4 i16 i32), scale, opt zp (dtype of x), -> y.
+  /// ints: axis (-1000 if per tensor), blockSize (0 if not blocked), hasZp.
+  DequantizeLinear = 6,
+  /// Operands: x (f32), scale, opt zp, -> y (u8 or i8). ints: as above.
+  QuantizeLinear = 7,
+  /// Operands: x, -> out (shape of x with reduced axes 1 or absent).
+  /// ints: ReduceKind, bit mask of reduced axes.
+  Reduce = 8,
+  /// Operands: x, -> out i64. ints: axis, isMin, selectLast.
+  ArgReduce = 9,
+  /// Operands: x, -> out. ints: axis, isLog.
+  Softmax = 10,
+  /// Operands: x, opt scale, opt bias (shape of the trailing dims),
+  /// -> out. ints: number of trailing normalized dims, hasScale, hasBias.
+  /// floats: epsilon.
+  LayerNorm = 11,
+  /// Operands: x, opt scale (trailing shape), -> out. ints: number of trailing
+  /// dims, hasScale. floats: epsilon.
+  RmsNorm = 12,
+  /// Operands: x, cos, sin, -> out. x is [B, H, S, D] (ints.layout 0) or
+  /// [B, S, H, D] (1). cos, sin: [S, R/2], [B, S, R/2] or the same with R,
+  /// whose halves then are equal; only the first R/2 values are used, R <= D
+  /// leading features rotate, the others are copied. ints: layout,
+  /// interleaved, R.
+  Rope = 13,
+  /// Block-wise attention with an online softmax in f32. Operands: q,
+  /// k, v, opt bias (broadcasts to [B, H, S, T], added after scaling), opt
+  /// sinks [H], -> out (shape and layout of q, last dim that of v). q is
+  /// [B, H, S, D] (qLayout 0) or [B, S, H, D] (1). k, v are State operands
+  /// (fromState 1: [B, Hkv, capacity, D] in block layout) or dense
+  /// [B, Hkv, T, D] (0) . Query row i sees keys j < T with, if causal,
+  /// j <= i + T - S, and, if window > 0, j > i + T - S - window. A row that
+  /// sees nothing is zeros. params: T (tokens in k and v, this call's
+  /// included). ints: qLayout, fromState, causal, window (0: none), hasBias,
+  /// hasSinks, blockTokens. floats: scale, softcap (0: none).
+  Attention = 14,
+  /// Writes new tokens into a state. Operands: new [outer.., S, inner..],
+  /// <-> state (block layout). params: position. ints: blockTokens, number of
+  /// outer dims.
+  KvAppend = 15,
+  /// Copies tokens [0, T) out of a state. Operands: state,
+  /// -> out [outer.., T, inner..]. params: T. ints: blockTokens, number of
+  /// outer dims.
+  KvRead = 16,
+  /// Strided copy: transposes, slices, broadcasts, concatenations. Operands:
+  /// in, -> out (same dtype). params: elements offsetIn, offsetOut, then
+  /// extents[r], stridesIn[r], stridesOut[r]. ints: r. Bytes outside the
+  /// extents are left alone (Access ReadWrite when the copy does not
+  /// cover `out`).
+  StridedCopy = 17,
+  /// Operands: -> out. floats or ints: value (by dtype). ints: value.
+  Fill = 18,
+  /// out = start + step * index along `axis`, repeated along the others.
+  /// Operands: -> out (i64 i32 f32). params: start, step. ints: axis.
+  Iota = 19,
+  /// Operands: data, indices (i64 i32; negative count from the end),
+  /// -> out = data.dims[:axis] + indices.dims + data.dims[axis+1:]. A weight
+  /// with packing Panel64 [N, K] may be data if axis is 0; out dtype may be
+  /// f32 for f16/bf16 data. ints: axis.
+  Gather = 20,
+  /// Rows of a quantized table, see LinearQuant. Operands: codes, scales, opt
+  /// zp, indices, -> out [indices.., K]. ints: N, K, bits, bs, hasZp, zero.
+  GatherQuant = 21,
+  /// Operands: data, indices, -> out. ints: axis.
+  GatherElements = 22,
+  /// Operands: data, indices, -> out. ints: batchDims.
+  GatherND = 23,
+  /// Operands: data, indices, updates, -> out. ints: ScatterKind.
+  ScatterND = 24,
+  /// Operands: data, indices, updates, -> out. ints: axis, ScatterKind.
+  ScatterElements = 25,
+  /// Operands: x, -> out. ints: axis, exclusive, reverse.
+  CumSum = 26,
+  /// Operands: x, -> values, -> indices i64. ints: axis, largest, sorted.
+  /// params: k.
+  TopK = 27,
+  /// Operands: x [N, C, ..], w [M, C/g, ..], opt bias [M], -> out.
+  /// ints: spatial rank s, groups, hasBias, strides[s], dilations[s],
+  /// padsBegin[s], padsEnd[s].
+  Conv = 28,
+  /// Converts dtype only. Operands: x, -> out. As Pointwise's cast.
+  Cast = 29,
+};
+constexpr unsigned kNumKernels = 30;
+
+/// Values are part of the plan format: append only.
+enum class PointwiseOp : uint16_t {
+  Const = 0,
+  Cast = 1, // a -> class of the result; to bool: != 0
+  // Unary.
+  Neg = 10,
+  Abs = 11,
+  Exp = 12,
+  Log = 13,
+  Sqrt = 14,
+  Rsqrt = 15,
+  Reciprocal = 16,
+  Sin = 17,
+  Cos = 18,
+  Tanh = 19,
+  Erf = 20,
+  Sigmoid = 21,
+  Relu = 22,
+  Silu = 23,
+  GeluErf = 24,
+  GeluTanh = 25,
+  QuickGelu = 26, // x * sigmoid(1.702 x)
+  Floor = 27,
+  Ceil = 28,
+  Round = 29, // half to even
+  Not = 30,
+  IsNan = 31,
+  IsInf = 32,
+  Sign = 33,
+  Softplus = 34,
+  Tan = 35,
+  Square = 36,
+  // Binary.
+  Add = 50,
+  Sub = 51,
+  Mul = 52,
+  Div = 53, // integers: toward zero (ONNX)
+  Pow = 54,
+  Min = 55,
+  Max = 56,
+  Mod = 57,  // sign of the divisor
+  FMod = 58, // sign of the dividend
+  And = 59,
+  Or = 60,
+  Xor = 61,
+  // Comparisons, result bool.
+  Eq = 70,
+  Lt = 71,
+  Le = 72,
+  Gt = 73,
+  Ge = 74,
+  Ne = 75,
+  // Ternary: a ? b : c.
+  Select = 90,
+};
+
+/// Values are part of the plan format: append only.
+enum class Activation : uint8_t {
+  None = 0,
+  Relu = 1,
+  Silu = 2,
+  GeluErf = 3,
+  GeluTanh = 4,
+  QuickGelu = 5,
+  Sigmoid = 6,
+  Tanh = 7,
+};
+
+/// Values are part of the plan format: append only.
+enum class ReduceKind : uint8_t {
+  Sum = 0,
+  Mean = 1,
+  Max = 2,
+  Min = 3,
+  Prod = 4,
+  SumSquare = 5,
+  L2 = 6,
+  L1 = 7,
+  LogSumExp = 8,
+};
+
+enum class ScatterKind : uint8_t { None = 0, Add = 1, Mul = 2, Min = 3, Max = 4 };
+
+/// `linear`, `kv_append`, ...: for dumps and profiles.
+std::string_view name(KernelId id);
+
+} // namespace llmc::plan
+
+#endif // LLMC_RUNTIME_PLAN_KERNELID_H

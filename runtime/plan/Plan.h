@@ -1,0 +1,259 @@
+//===- Plan.h - The static execution plan in memory ------------*- C++ -*-===//
+//
+// What `model.plan` holds once decoded. The compiler's emission fills it, the
+// writer (PlanWriter.h) encodes it as FlatBuffers, the reader (PlanReader.h)
+// decodes and validates it, the checker (Checker.h) proves it, the executor
+// walks it. FORMAT.md describes the bytes.
+//
+// All lifetimes are half-open step ranges [start, end) of one entry. All
+// offsets and sizes are bytes, 64 bits. Indices refer to the vectors below.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef LLMC_RUNTIME_PLAN_PLAN_H
+#define LLMC_RUNTIME_PLAN_PLAN_H
+
+#include "runtime/plan/DType.h"
+#include "runtime/plan/KernelId.h"
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace llmc::plan {
+
+constexpr uint32_t kNone = UINT32_MAX;
+/// Every placed buffer starts at a multiple of this in its tier.
+constexpr uint64_t kBufferAlignment = 64;
+/// Segments of the weights file start at a multiple of this.
+constexpr uint64_t kSegmentAlignment = 4096;
+
+enum class Tier : uint8_t { Device = 0, Host = 1, Disk = 2 };
+
+enum class BufferKind : uint8_t {
+  Weight = 0,     // a resident weight, loaded once, live in every entry
+  State = 1,      // KV cache, live in every entry
+  Constant = 2,   // small constants kept in the plan file itself
+  Input = 3,      // written by the caller before step 0
+  Output = 4,     // read by the caller after the last step
+  Activation = 5, // written and read by steps
+  Staging = 6,    // a slot that streamed weights are copied into
+  Workspace = 7,  // scratch of one launch
+};
+
+/// One contiguous range of a tier. Weight, State and Constant buffers belong
+/// to no entry (entry == kNone) and are live throughout; others are live in
+/// [start, end) of their entry. Different entries share the arena.
+struct Buffer {
+  std::string name;
+  BufferKind kind = BufferKind::Activation;
+  Tier tier = Tier::Device;
+  uint64_t offset = 0;
+  uint64_t size = 0;
+  uint32_t entry = kNone;
+  uint32_t start = 0;
+  uint32_t end = 0;
+  uint32_t segment = kNone; // Weight: the segment that fills it at load
+};
+
+/// How a weight's bytes lie in its segment.
+enum class Packing : uint8_t {
+  Raw = 0,     // as in the model, row-major
+  Panel64 = 1, // [ceil(N/64)][K][64]: 64 outputs side by side, zero padded
+};
+
+/// A piece of the weights file. `hash` covers content and packing.
+struct Segment {
+  std::string name;
+  uint64_t offset = 0; // multiple of kSegmentAlignment
+  uint64_t size = 0;
+  std::array<uint64_t, 2> hash{};
+};
+
+/// A node of an entry's expression table. `a` and `b` index earlier nodes, so
+/// one forward pass evaluates (or bounds) all of them.
+enum class ExprOp : uint8_t {
+  Constant = 0, // value
+  Symbol = 1,   // a = index into Entry::symbols
+  Add = 2,
+  Mul = 3,
+  FloorDiv = 4,
+  CeilDiv = 5,
+  Mod = 6,
+  Min = 7,
+  Max = 8,
+};
+struct ExprNode {
+  ExprOp op = ExprOp::Constant;
+  uint32_t a = 0;
+  uint32_t b = 0;
+  int64_t value = 0;
+};
+
+/// A run-time integer with proved bounds. `past` is the number of tokens in
+/// the state before the entry runs and is set by the executor (isPast); all
+/// others are bound from the shapes of the inputs whose dimension is exactly
+/// that symbol.
+struct Symbol {
+  std::string name;
+  int64_t lower = 0;
+  int64_t upper = 0;
+  bool isPast = false;
+};
+
+enum class Access : uint8_t { Read = 0, Write = 1, ReadWrite = 2 };
+
+/// A typed view of a buffer: a dense row-major tensor that starts at byte
+/// `offset` of the buffer. Its dimensions are expressions; the bytes it may
+/// touch are those at the expressions' upper bounds. For a weight with
+/// packing Panel64, dims are [N, K] and the bytes are those of the panels. For
+/// a State buffer, dims are [outer..., capacity, inner...] in block layout (see
+/// State).
+struct Operand {
+  uint32_t buffer = 0;
+  Access access = Access::Read;
+  DType dtype = DType::F32;
+  Packing packing = Packing::Raw;
+  uint64_t offset = 0;
+  std::vector<uint32_t> dims; // indices into Entry::exprs
+};
+
+enum class StepKind : uint8_t { Launch = 0, Copy = 1, Signal = 2, Wait = 3 };
+enum class Stream : uint8_t { Compute = 0, Copy = 1 };
+
+/// One step of an entry's linear schedule. Steps of the same stream run in
+/// order; different streams are ordered only by signal and wait. Every event
+/// is signalled at most once per run of an entry. The end of an entry waits
+/// for both streams.
+struct Step {
+  StepKind kind = StepKind::Launch;
+  Stream stream = Stream::Compute;
+  std::string name; // node of the model it stems from
+
+  // Launch. The operand, param, int and float lists of every kernel are
+  // described in KernelId.h.
+  KernelId kernel{};
+  std::vector<Operand> operands;
+  std::vector<uint32_t> params; // indices into Entry::exprs
+  std::vector<int64_t> ints;
+  std::vector<double> floats;
+
+  // Copy: `bytes` from byte `sourceOffset` of weights segment `segment` to
+  // byte `targetOffset` of `buffer`.
+  uint32_t segment = kNone;
+  uint64_t sourceOffset = 0;
+  uint32_t buffer = kNone;
+  uint64_t targetOffset = 0;
+  uint64_t bytes = 0;
+
+  uint32_t event = kNone; // Signal, Wait: an index below Entry::numEvents
+};
+
+enum class PortRole : uint8_t {
+  Generic = 0,
+  Tokens = 1, // [batch, seq] token ids
+  Logits = 2, // [batch, rows, vocabulary]; rows is 1 or seq
+  State = 3,  // output only: final state, read by `run` from `state`
+};
+
+/// An input or output of an entry.
+struct Port {
+  std::string name;
+  PortRole role = PortRole::Generic;
+  DType dtype = DType::F32;
+  uint32_t buffer = kNone;
+  std::vector<uint32_t> dims; // indices into Entry::exprs
+  uint32_t state = kNone;     // role State
+};
+
+/// An input of the model that the plan computes itself: an attention mask of
+/// ones or positions past, past + 1, ...; a caller may leave it out, and what
+/// it passes must be equal to that.
+enum class DerivedKind : uint8_t { Ones = 0, Positions = 1, Empty = 2 };
+struct DerivedInput {
+  std::string name;
+  DerivedKind kind = DerivedKind::Ones;
+};
+
+struct Entry {
+  std::string name; // "prefill", "decode" or "main"
+  std::vector<Symbol> symbols;
+  std::vector<ExprNode> exprs;
+  std::vector<Port> inputs;
+  std::vector<Port> outputs;
+  std::vector<DerivedInput> derived;
+  std::vector<Step> steps;
+  uint32_t numEvents = 0;
+  uint32_t newTokens = kNone; // expr: tokens added to the state by one run
+  // Reported figures.
+  uint64_t peakLiveBytes = 0;
+  uint64_t streamedBytes = 0;
+  double predictedSeconds = 0;
+  std::string boundBy; // "compute", "memory" or "link"
+};
+
+/// State kept between runs (a key or value cache): logically a tensor
+/// [outer..., capacity, inner...] that grows along its token axis. Stored as
+/// ceil(capacity / blockTokens) blocks, each one contiguous
+/// [outer..., blockTokens, inner...], so that a block can be moved as a whole.
+struct State {
+  std::string name;       // the model's input, e.g. past_key_values.0.key
+  std::string outputName; // the model's output, e.g. present.0.key
+  DType dtype = DType::F32;
+  std::vector<int64_t> outer;
+  std::vector<int64_t> inner;
+  int64_t capacity = 0; // tokens
+  int64_t blockTokens = 0;
+  uint32_t buffer = kNone;
+};
+
+/// One budget item; device_bytes is their sum.
+struct Totals {
+  uint64_t budgetBytes = UINT64_MAX; // UINT64_MAX: unbounded
+  uint64_t deviceBytes = 0;          // arena + reserve
+  uint64_t arenaBytes = 0;
+  uint64_t residentWeightBytes = 0;
+  uint64_t stateBytes = 0;
+  uint64_t stagingBytes = 0;
+  uint64_t workspaceBytes = 0;
+  uint64_t activationPeakBytes = 0;
+  uint64_t constantBytes = 0;
+  uint64_t reserveBytes = 0;
+  uint64_t lowerBoundBytes = 0;
+  uint64_t minimumBytes = 0;
+  uint64_t hostBytes = 0;
+  uint64_t diskBytes = 0;
+  uint64_t weightsBytes = 0;
+};
+
+struct Plan {
+  std::string producer;  // "llmc 0.1.0"
+  std::string modelName; // stem of the model's file name
+  std::string target = "cpu";
+  std::string arch; // x86-64-v3, x86-64-v4 or a CPU name
+  std::string options; // the options that made it, one line
+  std::string weightsFile; // relative to the plan's folder
+  std::array<uint64_t, 2> weightsId{}; // identity of the weights file's table
+  int64_t context = 0;  // tokens, 0 for a model without state
+  int64_t batch = 1;
+  int64_t vocabulary = 0;
+  int64_t bosToken = -1;
+  std::vector<int64_t> eosTokens;
+  std::vector<Segment> segments;
+  std::vector<Buffer> buffers;
+  std::vector<State> states;
+  std::vector<Entry> entries;
+  /// Contents of Constant buffers: (buffer, bytes).
+  struct ConstantData {
+    uint32_t buffer = kNone;
+    std::vector<uint8_t> bytes;
+  };
+  std::vector<ConstantData> constants;
+  std::string tokenizer; // serialized table (runtime/tokenizer), may be empty
+  Totals totals;
+};
+
+} // namespace llmc::plan
+
+#endif // LLMC_RUNTIME_PLAN_PLAN_H
