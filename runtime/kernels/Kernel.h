@@ -1,0 +1,58 @@
+//===- Kernel.h - How the executor calls a kernel --------------*- C++ -*-===//
+//
+// Kernels never allocate. What each one expects is in runtime/plan/KernelId.h.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef LLMC_RUNTIME_KERNELS_KERNEL_H
+#define LLMC_RUNTIME_KERNELS_KERNEL_H
+
+#include "runtime/plan/Plan.h"
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+namespace llmc::kernels {
+
+constexpr int kMaxRank = 8;
+
+/// A pool of worker threads owned by the executor; the caller is thread 0.
+class ThreadPool;
+
+/// A view of a tensor with this step's dimensions.
+struct Tensor {
+  void *data = nullptr;
+  plan::DType dtype = plan::DType::F32;
+  plan::Packing packing = plan::Packing::Raw;
+  int rank = 0;
+  int64_t dims[kMaxRank] = {};
+
+  int64_t numElements() const {
+    int64_t n = 1;
+    for (int i = 0; i < rank; ++i) {
+      n *= dims[i];
+    }
+    return n;
+  }
+};
+
+/// The arguments of one launch, all lists in the order KernelId.h gives.
+struct Launch {
+  std::span<const Tensor> operands;
+  std::span<const int64_t> params; // evaluated
+  std::span<const int64_t> ints;
+  std::span<const double> floats;
+  ThreadPool *pool = nullptr;
+};
+
+/// nullptr on success, else a static text such as "index out of range".
+using Status = const char *;
+using KernelFn = Status (*)(const Launch &);
+
+/// The host kernel for `id`, nullptr if this build has none.
+KernelFn lookupHostKernel(plan::KernelId id);
+
+} // namespace llmc::kernels
+
+#endif // LLMC_RUNTIME_KERNELS_KERNEL_H
