@@ -106,7 +106,8 @@ public:
   const void *identity() const { return node; }
 
 private:
-  explicit DimExpr(const detail::DimNode *node) : node(node) {}
+  struct Interned {};
+  DimExpr(Interned, const detail::DimNode *node) : node(node) {}
   friend struct detail::DimNode;
   const detail::DimNode *node;
 };
