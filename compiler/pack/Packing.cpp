@@ -36,7 +36,6 @@ bool isFloat(DType type) {
   return type == DType::F32 || type == DType::F16 || type == DType::BF16;
 }
 
-
 bool isCode(DType type) {
   return type == DType::I8 || type == DType::U8 || type == DType::I4 ||
          type == DType::U4;
@@ -424,8 +423,8 @@ Result<uint64_t> packedSize(const SegmentSpec &spec, const Source &source) {
   }
 }
 
-Result<void> pack(const SegmentSpec &spec, const Source &source,
-                  const Sink &sink) {
+Result<void> writePacked(const SegmentSpec &spec, const Source &source,
+                         const Sink &sink) {
   if (Result<uint64_t> size = packedSize(spec, source); !size) {
     return size.error();
   }

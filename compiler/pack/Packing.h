@@ -66,8 +66,8 @@ using Sink = std::function<Result<void>(std::span<const std::byte>)>;
 
 /// Writes the segment's packedSize() bytes to `sink`, in order. Errors of the
 /// sink are passed on.
-Result<void> pack(const SegmentSpec &spec, const Source &source,
-                  const Sink &sink);
+Result<void> writePacked(const SegmentSpec &spec, const Source &source,
+                         const Sink &sink);
 
 } // namespace llmc::pack
 
