@@ -32,6 +32,10 @@ def Graph_Dialect : Dialect {
   }];
   let useDefaultTypePrinterParser = 1;
   let dependentDialects = ["::mlir::func::FuncDialect"];
+  let hasConstantMaterializer = 1;
+  let hasOperationAttrVerify = 1;
+  let hasRegionArgAttrVerify = 1;
+  let hasRegionResultAttrVerify = 1;
 }
 
 def Graph_CacheType : TypeDef<Graph_Dialect, "Cache"> {
@@ -39,7 +43,12 @@ def Graph_CacheType : TypeDef<Graph_Dialect, "Cache"> {
   let summary = "A state after some append: orders appends before reads";
 }
 
+/// Checks `dims` against the result types, on every op of the dialect.
+def Graph_HasDims : NativeOpTrait<"HasDims"> {
+  let cppNamespace = "::llmc::graph";
+}
+
 class Graph_Op<string mnemonic, list<Trait> traits = []>
-    : Op<Graph_Dialect, mnemonic, traits>;
+    : Op<Graph_Dialect, mnemonic, !listconcat(traits, [Graph_HasDims])>;
 
 #endif // LLMC_GRAPH_DIALECT_TD

@@ -45,20 +45,18 @@ def Graph_StateOp : Graph_Op<"state", [Symbol]> {
 
 //===-- Leaves --------------------------------------------------------------===//
 
-def Graph_ConstantOp : Graph_Op<"constant", [Pure, ConstantLike]> {
+def Graph_ConstantOp : Graph_Op<"constant", [Pure, ConstantLike,
+    AllTypesMatch<["value", "result"]>]> {
   let summary = "A small constant (at most a few KiB, or a splat)";
   let arguments = (ins ElementsAttr:$value);
   let results = (outs AnyRankedTensor:$result);
   let assemblyFormat = "attr-dict $value";
-  let extraClassDeclaration = [{}];
-  let builders = [OpBuilder<(ins "::mlir::ElementsAttr":$value), [{
-    build($_builder, $_state, value.getType(), value);
-  }]>];
   let hasFolder = 1;
   let hasVerifier = 1;
 }
 
-def Graph_LoadWeightOp : Graph_Op<"load_weight", [Pure]> {
+def Graph_LoadWeightOp : Graph_Op<"load_weight", [Pure,
+    DeclareOpInterfaceMethods<SymbolUserOpInterface>]> {
   let summary = "The value of a graph.weight";
   let arguments = (ins FlatSymbolRefAttr:$weight);
   let results = (outs AnyRankedTensor:$result);
@@ -70,6 +68,7 @@ def Graph_FillOp : Graph_Op<"fill", [Pure]> {
   let arguments = (ins ElementsAttr:$value);
   let results = (outs AnyRankedTensor:$result);
   let assemblyFormat = "$value attr-dict `:` type($result)";
+  let hasVerifier = 1;
 }
 
 def Graph_IotaOp : Graph_Op<"iota", [Pure]> {
@@ -77,6 +76,7 @@ def Graph_IotaOp : Graph_Op<"iota", [Pure]> {
   let arguments = (ins I64Attr:$axis, StrAttr:$start, StrAttr:$step);
   let results = (outs AnyRankedTensor:$result);
   let assemblyFormat = "attr-dict `:` type($result)";
+  let hasVerifier = 1;
 }
 
 def Graph_DimValueOp : Graph_Op<"dim_value", [Pure]> {
@@ -84,11 +84,10 @@ def Graph_DimValueOp : Graph_Op<"dim_value", [Pure]> {
   let arguments = (ins ArrayAttr:$exprs);
   let results = (outs AnyRankedTensor:$result);
   let assemblyFormat = "$exprs attr-dict `:` type($result)";
+  let hasVerifier = 1;
 }
 
 //===-- Element-wise --------------------------------------------------------===//
-
-class Graph_StrKind<string description> : StrAttr;
 
 def Graph_UnaryOp : Graph_Op<"unary", [Pure]> {
   let summary = "Element-wise function of one operand";
@@ -145,6 +144,7 @@ def Graph_FusedOp : Graph_Op<"fused", [Pure, IsolatedFromAbove]> {
   let arguments = (ins Variadic<AnyRankedTensor>:$inputs);
   let results = (outs AnyRankedTensor:$result);
   let regions = (region SizedRegion<1>:$body);
+  let assemblyFormat = "`(` $inputs `)` attr-dict-with-keyword `:` functional-type(operands, results) $body";
   let hasVerifier = 1;
 }
 
@@ -162,6 +162,7 @@ def Graph_ReshapeOp : Graph_Op<"reshape", [Pure]> {
   let assemblyFormat = "$x attr-dict `:` type($x) `->` type($result)";
   let hasFolder = 1;
   let hasCanonicalizer = 1;
+  let hasVerifier = 1;
 }
 
 def Graph_TransposeOp : Graph_Op<"transpose", [Pure]> {
@@ -180,6 +181,7 @@ def Graph_BroadcastOp : Graph_Op<"broadcast", [Pure]> {
   let results = (outs AnyRankedTensor:$result);
   let assemblyFormat = "$x attr-dict `:` type($x) `->` type($result)";
   let hasFolder = 1;
+  let hasVerifier = 1;
 }
 
 def Graph_SliceOp : Graph_Op<"slice", [Pure]> {
@@ -212,6 +214,7 @@ def Graph_GatherOp : Graph_Op<"gather", [Pure]> {
   let arguments = (ins AnyRankedTensor:$data, AnyRankedTensor:$indices, I64Attr:$axis);
   let results = (outs AnyRankedTensor:$result);
   let assemblyFormat = "$data `,` $indices attr-dict `:` functional-type(operands, results)";
+  let hasVerifier = 1;
 }
 
 def Graph_GatherElementsOp : Graph_Op<"gather_elements", [Pure]> {
@@ -251,6 +254,7 @@ def Graph_TopKOp : Graph_Op<"topk", [Pure]> {
   let arguments = (ins AnyRankedTensor:$x, I64Attr:$axis, StrAttr:$k, BoolAttr:$largest);
   let results = (outs AnyRankedTensor:$values, AnyRankedTensor:$indices);
   let assemblyFormat = "$x attr-dict `:` functional-type(operands, results)";
+  let hasVerifier = 1;
 }
 
 //===-- Reductions and norms ------------------------------------------------===//
@@ -274,6 +278,7 @@ def Graph_SoftmaxOp : Graph_Op<"softmax", [Pure]> {
   let arguments = (ins AnyRankedTensor:$x, I64Attr:$axis, DefaultValuedAttr<BoolAttr, "false">:$log);
   let results = (outs AnyRankedTensor:$result);
   let assemblyFormat = "$x attr-dict `:` type($x) `->` type($result)";
+  let hasVerifier = 1;
 }
 
 def Graph_LayerNormOp : Graph_Op<"layer_norm", [Pure, AttrSizedOperandSegments]> {
@@ -282,6 +287,7 @@ def Graph_LayerNormOp : Graph_Op<"layer_norm", [Pure, AttrSizedOperandSegments]>
       Optional<AnyRankedTensor>:$bias, I64Attr:$trailing, F64Attr:$epsilon);
   let results = (outs AnyRankedTensor:$result);
   let assemblyFormat = "$x (`scale` `(` $scale^ `:` type($scale) `)`)? (`bias` `(` $bias^ `:` type($bias) `)`)? attr-dict `:` type($x) `->` type($result)";
+  let hasVerifier = 1;
 }
 
 def Graph_RmsNormOp : Graph_Op<"rms_norm", [Pure]> {
@@ -290,6 +296,7 @@ def Graph_RmsNormOp : Graph_Op<"rms_norm", [Pure]> {
       I64Attr:$trailing, F64Attr:$epsilon);
   let results = (outs AnyRankedTensor:$result);
   let assemblyFormat = "$x (`scale` `(` $scale^ `:` type($scale) `)`)? attr-dict `:` type($x) `->` type($result)";
+  let hasVerifier = 1;
 }
 
 //===-- Products ------------------------------------------------------------===//
@@ -342,6 +349,7 @@ def Graph_QuantLinearOp : Graph_Op<"quant_linear", [Pure, AttrSizedOperandSegmen
       DefaultValuedStrAttr<StrAttr, "nk">:$float_layout,
       DefaultValuedStrAttr<StrAttr, "none">:$activation);
   let results = (outs AnyRankedTensor:$result);
+  let assemblyFormat = "$x `,` $codes (`scales` `(` $scales^ `:` type($scales) `)`)? (`zero_points` `(` $zero_points^ `:` type($zero_points) `)`)? (`g_idx` `(` $g_idx^ `:` type($g_idx) `)`)? (`bias` `(` $bias^ `:` type($bias) `)`)? attr-dict `:` type($x) `,` type($codes) `->` type($result)";
   let hasVerifier = 1;
 }
 
@@ -351,12 +359,15 @@ def Graph_QuantGatherOp : Graph_Op<"quant_gather", [Pure, AttrSizedOperandSegmen
       Optional<AnyRankedTensor>:$zero_points, AnyRankedTensor:$indices,
       I64Attr:$n, I64Attr:$k, I64Attr:$bits, I64Attr:$block_size, StrAttr:$format);
   let results = (outs AnyRankedTensor:$result);
+  let assemblyFormat = "$codes `,` $indices (`scales` `(` $scales^ `:` type($scales) `)`)? (`zero_points` `(` $zero_points^ `:` type($zero_points) `)`)? attr-dict `:` type($codes) `,` type($indices) `->` type($result)";
+  let hasVerifier = 1;
 }
 
 def Graph_MatMulIntegerOp : Graph_Op<"matmul_integer", [Pure, AttrSizedOperandSegments]> {
   let arguments = (ins AnyRankedTensor:$a, AnyRankedTensor:$b,
       Optional<AnyRankedTensor>:$a_zero_point, Optional<AnyRankedTensor>:$b_zero_point);
   let results = (outs AnyRankedTensor:$result);
+  let assemblyFormat = "$a `,` $b (`a_zero_point` `(` $a_zero_point^ `:` type($a_zero_point) `)`)? (`b_zero_point` `(` $b_zero_point^ `:` type($b_zero_point) `)`)? attr-dict `:` type($a) `,` type($b) `->` type($result)";
 }
 
 def Graph_DynamicQuantizeOp : Graph_Op<"dynamic_quantize", [Pure]> {
@@ -365,17 +376,19 @@ def Graph_DynamicQuantizeOp : Graph_Op<"dynamic_quantize", [Pure]> {
   let assemblyFormat = "$x attr-dict `:` functional-type(operands, results)";
 }
 
-def Graph_DequantizeOp : Graph_Op<"dequantize", [Pure, AttrSizedOperandSegments]> {
+def Graph_DequantizeOp : Graph_Op<"dequantize", [Pure]> {
   let summary = "ONNX DequantizeLinear; axis -1000 if per tensor, block_size 0 if not blocked";
   let arguments = (ins AnyRankedTensor:$x, AnyRankedTensor:$scale,
       Optional<AnyRankedTensor>:$zero_point, I64Attr:$axis, I64Attr:$block_size);
   let results = (outs AnyRankedTensor:$result);
+  let assemblyFormat = "$x `,` $scale (`zero_point` `(` $zero_point^ `:` type($zero_point) `)`)? attr-dict `:` type($x) `,` type($scale) `->` type($result)";
 }
 
-def Graph_QuantizeOp : Graph_Op<"quantize", [Pure, AttrSizedOperandSegments]> {
+def Graph_QuantizeOp : Graph_Op<"quantize", [Pure]> {
   let arguments = (ins AnyRankedTensor:$x, AnyRankedTensor:$scale,
       Optional<AnyRankedTensor>:$zero_point, I64Attr:$axis, I64Attr:$block_size);
   let results = (outs AnyRankedTensor:$result);
+  let assemblyFormat = "$x `,` $scale (`zero_point` `(` $zero_point^ `:` type($zero_point) `)`)? attr-dict `:` type($x) `,` type($scale) `->` type($result)";
 }
 
 def Graph_ConvOp : Graph_Op<"conv", [Pure]> {
@@ -383,6 +396,7 @@ def Graph_ConvOp : Graph_Op<"conv", [Pure]> {
       I64Attr:$groups, DenseI64ArrayAttr:$strides, DenseI64ArrayAttr:$dilations,
       DenseI64ArrayAttr:$pads_begin, DenseI64ArrayAttr:$pads_end);
   let results = (outs AnyRankedTensor:$result);
+  let assemblyFormat = "$x `,` $weight (`bias` `(` $bias^ `:` type($bias) `)`)? attr-dict `:` type($x) `,` type($weight) `->` type($result)";
 }
 
 //===-- Transformer blocks --------------------------------------------------===//
@@ -397,6 +411,7 @@ def Graph_RopeOp : Graph_Op<"rope", [Pure]> {
       StrAttr:$layout, BoolAttr:$interleaved, I64Attr:$rotary_dim);
   let results = (outs AnyRankedTensor:$result);
   let assemblyFormat = "$x `,` $cos `,` $sin attr-dict `:` functional-type(operands, results)";
+  let hasVerifier = 1;
 }
 
 def Graph_AttentionOp : Graph_Op<"attention", [Pure, AttrSizedOperandSegments]> {
@@ -410,13 +425,17 @@ def Graph_AttentionOp : Graph_Op<"attention", [Pure, AttrSizedOperandSegments]> 
       StrAttr:$q_layout, StrAttr:$total, BoolAttr:$causal, I64Attr:$window,
       F64Attr:$scale, DefaultValuedAttr<F64Attr, "0.0">:$softcap);
   let results = (outs AnyRankedTensor:$result);
+  let assemblyFormat = "$q `,` $k `,` $v (`bias` `(` $bias^ `:` type($bias) `)`)? (`sinks` `(` $sinks^ `:` type($sinks) `)`)? attr-dict `:` type($q) `,` type($k) `,` type($v) `->` type($result)";
+  let hasVerifier = 1;
 }
 
-def Graph_KvAppendOp : Graph_Op<"kv_append"> {
+def Graph_KvAppendOp : Graph_Op<"kv_append", [
+    DeclareOpInterfaceMethods<SymbolUserOpInterface>]> {
   let summary = "Writes new tokens at `position` (expr) into a state";
   let arguments = (ins FlatSymbolRefAttr:$state, AnyRankedTensor:$value, StrAttr:$position);
   let results = (outs Graph_CacheType:$result);
   let assemblyFormat = "$state `,` $value `at` $position attr-dict `:` type($value)";
+  let hasVerifier = 1;
 }
 
 def Graph_KvReadOp : Graph_Op<"kv_read", [Pure]> {
@@ -424,6 +443,7 @@ def Graph_KvReadOp : Graph_Op<"kv_read", [Pure]> {
   let arguments = (ins Graph_CacheType:$cache, StrAttr:$total);
   let results = (outs AnyRankedTensor:$result);
   let assemblyFormat = "$cache $total attr-dict `:` type($result)";
+  let hasVerifier = 1;
 }
 
 #endif // LLMC_GRAPH_OPS_TD
