@@ -1,0 +1,55 @@
+//===- Options.h - What `llmc compile` was asked for -----------*- C++ -*-===//
+
+#ifndef LLMC_COMPILER_OPTIONS_H
+#define LLMC_COMPILER_OPTIONS_H
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+
+namespace llmc::compiler {
+
+/// --vram. Unbounded plans keep everything on the device.
+struct Budget {
+  enum class Kind : uint8_t { Unbounded, Auto, Bytes };
+  Kind kind = Kind::Unbounded;
+  uint64_t bytes = UINT64_MAX;
+};
+
+/// The bounds of --dim NAME=N or NAME=LO..HI.
+struct DimBounds {
+  int64_t lower = 0;
+  int64_t upper = 0;
+};
+
+enum class Emit : uint8_t { Plan, Exe, Graph, PlanIR };
+enum class Quantize : uint8_t { None, Int8 };
+enum class Policy : uint8_t { Planned, Naive };
+
+struct CompileOptions {
+  std::string model;
+  std::string output;  // empty: MODEL with .plan
+  std::string weights; // empty: <model name>.weights in the plan's folder
+  Budget budget;
+  std::string target = "cpu";
+  std::string arch = "native";
+  std::optional<int64_t> context;
+  int64_t batch = 1;
+  int64_t prefillChunk = 128;
+  std::map<std::string, DimBounds> dims;
+  bool allLogits = false;
+  std::string tokenizer;
+  Quantize quantize = Quantize::None;
+  Policy policy = Policy::Planned;
+  Emit emit = Emit::Plan;
+  std::string untilAfter;
+  std::string dumpStages;
+
+  /// The options that shape the plan, one line, recorded in it.
+  std::string str() const;
+};
+
+} // namespace llmc::compiler
+
+#endif // LLMC_COMPILER_OPTIONS_H

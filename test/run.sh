@@ -1,0 +1,117 @@
+#!/usr/bin/env bash
+# Installs what the tests need, builds, runs every suite, and ends with
+# `N passed, N failed` (and what was skipped). Needs root or sudo the first
+# time. Suites can be named: test/run.sh unit lit.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+root=$PWD
+export LLMC_SHARED=${LLMC_SHARED:-$root/../shared}
+export LLMC_VENV=${LLMC_VENV:-$root/.venv}
+export CCACHE_BASEDIR=$root CCACHE_NOHASHDIR=1
+logs=$root/build/test-logs
+jobs=$(nproc)
+wanted=("$@")
+
+die() {
+  echo "test/run.sh: $*" >&2
+  echo "0 passed, 1 failed"
+  exit 1
+}
+
+started=$SECONDS
+bash cmake/install_packages.sh test || die "packages could not be installed"
+mkdir -p "$logs"
+echo "== build"
+{ cmake --preset release && cmake --build --preset release -- -j "$jobs"; } >"$logs/build.log" 2>&1 ||
+  { tail -n 40 "$logs/build.log"; die "the build failed (build/test-logs/build.log)"; }
+echo "   $((SECONDS - started)) s"
+
+total_passed=0 total_failed=0 total_skipped=0
+broken=()
+
+# suite NAME COMMAND...: counts from the last `N passed, N failed[, N skipped]`
+# that the command prints; a command that fails without counts is one failure.
+suite() {
+  local name=$1
+  shift
+  if [ ${#wanted[@]} -gt 0 ] && [[ " ${wanted[*]} " != *" $name "* ]]; then
+    return
+  fi
+  echo "== $name"
+  local begin=$SECONDS status=0 line passed=0 failed=0 skipped=0
+  "$@" >"$logs/$name.log" 2>&1 </dev/null || status=$?
+  line=$(grep -E '^[0-9]+ passed, [0-9]+ failed' "$logs/$name.log" | tail -n 1)
+  if [ -n "$line" ]; then
+    passed=$(sed -E 's/^([0-9]+) passed.*/\1/' <<<"$line")
+    failed=$(sed -E 's/^[0-9]+ passed, ([0-9]+) failed.*/\1/' <<<"$line")
+    skipped=$(sed -nE 's/.*, ([0-9]+) skipped.*/\1/p' <<<"$line")
+    skipped=${skipped:-0}
+  fi
+  if [ "$status" -ne 0 ] && [ "$failed" -eq 0 ]; then
+    failed=1
+  fi
+  if [ "$failed" -ne 0 ]; then
+    broken+=("$name")
+    grep -vE '^(\[ +OK|\[ RUN)' "$logs/$name.log" | tail -n 60
+  fi
+  grep -iE '^ *skip' "$logs/$name.log" | sort | uniq -c | sort -rn | head -n 10
+  echo "   $passed passed, $failed failed, $skipped skipped in $((SECONDS - begin)) s"
+  total_passed=$((total_passed + passed))
+  total_failed=$((total_failed + failed))
+  total_skipped=$((total_skipped + skipped))
+}
+
+unit_tests() {
+  ctest --test-dir build -j "$jobs" --timeout 300 --output-on-failure || true
+  local summary
+  summary=$(ctest --test-dir build -N | sed -nE 's/^Total Tests: ([0-9]+)/\1/p')
+  local failed=0
+  [ -f build/Testing/Temporary/LastTestsFailed.log ] &&
+    failed=$(wc -l <build/Testing/Temporary/LastTestsFailed.log)
+  [ "${summary:-0}" -gt 0 ] || return 1
+  echo "$((summary - failed)) passed, $failed failed"
+  [ "$failed" -eq 0 ]
+}
+
+lit_tests() {
+  /usr/lib/llvm-22/bin/llvm-lit --version >/dev/null 2>&1 || true
+  cmake --build --preset release --target check-lit || true
+  python3 test/lit/summary.py "$root/build/test-logs/lit.json"
+}
+
+runtime_alone() {
+  rm -f build-runtime/CMakeCache.txt
+  cmake --preset runtime -DLLMC_BUILD_TESTS=OFF &&
+    cmake --build --preset runtime -- -j "$jobs" || return 1
+  # Nothing of MLIR or LLVM may be linked.
+  if ldd build-runtime/bin/llmc-run | grep -E 'MLIR|LLVM'; then
+    return 1
+  fi
+  echo "1 passed, 0 failed"
+}
+
+python_venv() {
+  bash test/models/setup_venv.sh && echo "1 passed, 0 failed"
+}
+
+run_python() { "$LLMC_VENV/bin/python" "$@"; }
+
+suite format bash test/style/format.sh
+suite layering bash test/style/layering.sh
+suite runtime-alone runtime_alone
+suite unit unit_tests
+suite lit lit_tests
+suite venv python_venv
+suite tokenizer run_python test/tokenizer/compare.py
+for script in compare budgets determinism bad_input synthetic no_alloc examples; do
+  [ -f "test/e2e/$script.py" ] && suite "$script" run_python "test/e2e/$script.py"
+done
+
+echo "== all suites in $((SECONDS - started)) s; logs in build/test-logs"
+[ ${#broken[@]} -gt 0 ] && echo "failed suites: ${broken[*]}"
+if [ "$total_skipped" -gt 0 ]; then
+  echo "$total_passed passed, $total_failed failed, $total_skipped skipped"
+else
+  echo "$total_passed passed, $total_failed failed"
+fi
+[ "$total_failed" -eq 0 ] && [ "$total_passed" -gt 0 ]
