@@ -1,0 +1,154 @@
+//===- PlanOps.td - Operations of the plan dialect ---------*- tablegen -*-===//
+
+#ifndef LLMC_PLAN_OPS_TD
+#define LLMC_PLAN_OPS_TD
+
+include "dialects/plan/PlanDialect.td"
+include "mlir/IR/BuiltinAttributeInterfaces.td"
+include "mlir/IR/RegionKindInterface.td"
+include "mlir/IR/SymbolInterfaces.td"
+
+//===-- Module level: what memory there is -----------------------------------===//
+
+def Plan_SegmentOp : Plan_Op<"segment", [Symbol]> {
+  let summary = "A piece of the weights file, packed for its kernels";
+  let description = [{
+    `sources` are graph.weight symbols; `value` is there instead when the bytes
+    come from a constant of the model. `packing` says how the packer makes
+    `size` bytes of them:
+
+        {kind = "raw"}                                   as in the model
+        {kind = "panel64", layout = "nk"|"kn", n, k, dtype}
+            [ceil(n/64)][k][64] elements of dtype, zero padded; layout is that
+            of the source: [n, k] or [k, n]
+        {kind = "q_codes", format, n, k, bits, block_size, layout, dtype}
+            [n, ceil(k/bs)*bs*bits/8] unsigned codes, low nibble first; signed
+            ones are shifted by 2^(bits-1); dtype is that of the source
+        {kind = "q_scales", format, n, k, bits, block_size, layout, dtype}
+            [n, ceil(k/bs)] of dtype
+        {kind = "q_zero", format, n, k, bits, block_size, layout, dtype}
+            [n, ceil(k/bs)] u8, shifted as the codes
+        {kind = "q_gidx", format, n, k, dtype}            [k] i32
+
+    `format` is that of graph.quant_linear. For "int8" the source of both
+    codes and scales is the float weight, `dtype` its element type, and the
+    scales are f32.
+  }];
+  let arguments = (ins SymbolNameAttr:$sym_name, I64Attr:$size,
+      DictionaryAttr:$packing, OptionalAttr<SymbolRefArrayAttr>:$sources,
+      OptionalAttr<ElementsAttr>:$value);
+  let assemblyFormat = [{
+    $sym_name `size` $size $packing (`from` $sources^)? (`value` $value^)? attr-dict
+  }];
+  let hasVerifier = 1;
+}
+
+def Plan_BufferOp : Plan_Op<"buffer", [Symbol]> {
+  let summary = "A contiguous range of a tier, live in [start, end)";
+  let description = [{
+    Buffers without an entry (weight, state, constant) are live throughout;
+    `live` is there after plan-liveness, `at` after plan-assign-addresses.
+
+        plan.buffer @decode.x activation device size 256 at 4096 live [2, 5) in @decode
+  }];
+  let arguments = (ins SymbolNameAttr:$sym_name, Plan_Kind:$kind,
+      Plan_Tier:$tier, I64Attr:$size, OptionalAttr<I64Attr>:$offset,
+      OptionalAttr<I64Attr>:$start, OptionalAttr<I64Attr>:$end,
+      OptionalAttr<FlatSymbolRefAttr>:$entry,
+      OptionalAttr<FlatSymbolRefAttr>:$segment,
+      OptionalAttr<ElementsAttr>:$data);
+  let assemblyFormat = [{
+    $sym_name $kind $tier `size` $size (`at` $offset^)?
+    (`live` `[` $start^ `,` $end `)`)? (`in` $entry^)? (`from` $segment^)?
+    (`data` $data^)? attr-dict
+  }];
+  let hasVerifier = 1;
+}
+
+def Plan_StateOp : Plan_Op<"state", [Symbol]> {
+  let summary = "How a state buffer is read: see plan::State";
+  let description = [{
+        plan.state @past.0.key buffer @state.past.0.key f32[1, 4 | 512 by 16 | 8] output "present.0.key"
+    outer dims | capacity in tokens, by tokens per block | inner dims.
+  }];
+  let arguments = (ins SymbolNameAttr:$sym_name, FlatSymbolRefAttr:$buffer,
+      StrAttr:$dtype, DenseI64ArrayAttr:$outer, I64Attr:$capacity,
+      I64Attr:$block_tokens, DenseI64ArrayAttr:$inner, StrAttr:$input_name,
+      StrAttr:$output_name);
+  let assemblyFormat = [{
+    $sym_name `buffer` $buffer $dtype `outer` $outer `capacity` $capacity
+    `by` $block_tokens `inner` $inner `input` $input_name `output` $output_name attr-dict
+  }];
+  let hasVerifier = 1;
+}
+
+//===-- Entries and their steps ----------------------------------------------===//
+
+def Plan_EntryOp : Plan_Op<"entry", [Symbol, NoTerminator, NoRegionArguments]> {
+  let summary = "The schedule of one entry";
+  let description = [{
+    `symbols` = {seq = [1, 128], ...} bounds; `past` names the symbol that the
+    executor sets to the number of tokens in the state. `inputs` and `outputs`
+    are dictionaries {name, role, dtype, buffer, dims} (role "state": {name,
+    role, dtype, state}); `derived` = {attention_mask = "ones"}.
+  }];
+  let arguments = (ins SymbolNameAttr:$sym_name, DictionaryAttr:$symbols,
+      OptionalAttr<StrAttr>:$past, OptionalAttr<StrAttr>:$new_tokens,
+      ArrayAttr:$inputs, ArrayAttr:$outputs, DictionaryAttr:$derived);
+  let regions = (region SizedRegion<1>:$body);
+  let assemblyFormat = [{
+    $sym_name `symbols` $symbols (`past` $past^)? (`new_tokens` $new_tokens^)?
+    `inputs` $inputs `outputs` $outputs `derived` $derived attr-dict-with-keyword $body
+  }];
+  let hasVerifier = 1;
+  let hasRegionVerifier = 1;
+}
+
+class Plan_StepOp<string mnemonic, list<Trait> traits = []>
+    : Plan_Op<mnemonic, traits # [HasParent<"EntryOp">]>;
+
+def Plan_LaunchOp : Plan_StepOp<"launch"> {
+  let summary = "Runs a kernel on the compute stream";
+  let description = [{
+    `kernel` is a name of runtime/plan/KernelId.h, which lists the operands,
+    params (run-time integers), ints and floats of each.
+
+        plan.launch "linear"(read @x : f32[1, 64], read @w : f32[64, 64] panel64,
+            write @y : f32[1, 64]) ints [0, 0] name "layers.0.wq"
+  }];
+  let arguments = (ins StrAttr:$kernel, ArrayAttr:$views,
+      OptionalAttr<ArrayAttr>:$params, OptionalAttr<DenseI64ArrayAttr>:$ints,
+      OptionalAttr<DenseF64ArrayAttr>:$floats, StrAttr:$name);
+  let assemblyFormat = [{
+    $kernel `(` custom<Views>($views) `)` (`params` $params^)?
+    (`ints` $ints^)? (`floats` $floats^)? `name` $name attr-dict
+  }];
+  let hasVerifier = 1;
+  let extraClassDeclaration = [{
+    auto operandViews() { return getViews().getAsRange<ViewAttr>(); }
+  }];
+}
+
+def Plan_CopyOp : Plan_StepOp<"copy"> {
+  let summary = "Reads `bytes` of a segment into a buffer, on the copy stream";
+  let arguments = (ins FlatSymbolRefAttr:$segment, I64Attr:$source_offset,
+      FlatSymbolRefAttr:$buffer, I64Attr:$target_offset, I64Attr:$bytes);
+  let assemblyFormat = [{
+    $bytes `from` $segment `+` $source_offset `to` $buffer `+` $target_offset attr-dict
+  }];
+  let hasVerifier = 1;
+}
+
+def Plan_SignalOp : Plan_StepOp<"signal"> {
+  let summary = "The event happens when all earlier steps of the stream are done";
+  let arguments = (ins I64Attr:$event, Plan_Stream:$stream);
+  let assemblyFormat = "$event `on` $stream attr-dict";
+}
+
+def Plan_WaitOp : Plan_StepOp<"wait"> {
+  let summary = "Later steps of the stream start after the event";
+  let arguments = (ins I64Attr:$event, Plan_Stream:$stream);
+  let assemblyFormat = "$event `on` $stream attr-dict";
+}
+
+#endif // LLMC_PLAN_OPS_TD
