@@ -22,7 +22,7 @@ started=$SECONDS
 bash cmake/install_packages.sh test || die "packages could not be installed"
 mkdir -p "$logs"
 echo "== build"
-{ cmake --preset release && cmake --build --preset release -- -j "$jobs"; } >"$logs/build.log" 2>&1 ||
+{ cmake --preset release -DLLMC_BUILD_TESTS=ON && cmake --build --preset release -- -j "$jobs"; } >"$logs/build.log" 2>&1 ||
   { tail -n 40 "$logs/build.log"; die "the build failed (build/test-logs/build.log)"; }
 echo "   $((SECONDS - started)) s"
 

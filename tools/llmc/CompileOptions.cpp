@@ -1,0 +1,166 @@
+//===- CompileOptions.cpp - Flags of compile and check
+//---------------------===//
+
+#include "tools/llmc/CompileOptions.h"
+
+#include "runtime/support/Size.h"
+
+#include <charconv>
+
+namespace llmc::tools {
+
+using namespace compiler;
+
+void addModelFlags(CLI::App &app, CompileFlags &flags) {
+  app.add_option("model", flags.options.model,
+                 "An .onnx file, or a folder with one in it")
+      ->required()
+      ->type_name("MODEL");
+  app.add_option("--target", flags.options.target, "Device to plan for")
+      ->check(CLI::IsMember({"cpu", "cuda"}))
+      ->capture_default_str();
+  app.add_option("--arch", flags.arch,
+                 "Processor to plan for: native, x86-64-v2, x86-64-v3, "
+                 "x86-64-v4")
+      ->type_name("NAME");
+  app.add_option("--ctx", flags.context, "Tokens that the state holds")
+      ->check(CLI::PositiveNumber)
+      ->type_name("N");
+  app.add_option("--batch", flags.options.batch, "Sequences side by side")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str()
+      ->type_name("N");
+  app.add_option("--prefill-chunk", flags.options.prefillChunk,
+                 "Most tokens of a prompt that are processed at once")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str()
+      ->type_name("N");
+  app.add_option("--dim", flags.dims,
+                 "Value or bounds of a symbolic dimension of the model")
+      ->type_name("NAME=N|LO..HI");
+  app.add_option("--logits", flags.logits,
+                 "Positions of a prompt to compute logits for")
+      ->check(CLI::IsMember({"last", "all"}))
+      ->capture_default_str();
+  app.add_option("--quantize", flags.quantize,
+                 "Round weights to int8, one scale per output channel")
+      ->check(CLI::IsMember({"none", "int8"}))
+      ->capture_default_str();
+  app.add_option("--kv-type", flags.kvType,
+                 "Element type of the state (auto: the model's own)")
+      ->check(CLI::IsMember({"auto", "f32", "f16", "bf16"}))
+      ->capture_default_str();
+}
+
+void addOutputFlags(CLI::App &app, CompileFlags &flags) {
+  app.add_option("--vram", flags.vram,
+                 "Memory budget of the device: 12G, 800M, 6GB, auto or "
+                 "unbounded")
+      ->required()
+      ->type_name("SIZE");
+  app.add_option("-o,--output", flags.options.output,
+                 "The plan [MODEL with .plan]")
+      ->type_name("FILE");
+  app.add_option("--weights", flags.options.weights,
+                 "The packed weights [NAME.weights beside the plan]")
+      ->type_name("FILE");
+  app.add_option("--tokenizer", flags.options.tokenizer,
+                 "tokenizer.json or tokenizer.model [found beside the model]")
+      ->type_name("FILE");
+  app.add_option("--policy", flags.policy,
+                 "naive: stream whole layers in order, for comparison")
+      ->check(CLI::IsMember({"planned", "naive"}))
+      ->capture_default_str();
+  app.add_option("--emit", flags.emit,
+                 "plan, exe (runtime, plan and weights in one file), or "
+                 "print the graph or plan-ir")
+      ->check(CLI::IsMember({"plan", "exe", "graph", "plan-ir"}))
+      ->capture_default_str();
+  app.add_option("--until-after", flags.options.untilAfter,
+                 "Stop after this stage and print the IR")
+      ->type_name("STAGE");
+  app.add_option("--dump-stages", flags.options.dumpStages,
+                 "Write the IR after every stage into this folder")
+      ->type_name("DIR");
+}
+
+namespace {
+
+Error invalid(const std::string &flag, const std::string &found,
+              const std::string &expected) {
+  return {ErrorCode::InvalidArgument,
+          flag + ": found '" + found + "', expected " + expected};
+}
+
+bool parseInteger(std::string_view text, int64_t &value) {
+  auto [end, error] =
+      std::from_chars(text.data(), text.data() + text.size(), value);
+  return error == std::errc() && end == text.data() + text.size() && value >= 0;
+}
+
+Result<void> parseDim(const std::string &text,
+                      std::map<std::string, DimBounds> &dims) {
+  constexpr const char *expected = "NAME=N or NAME=LO..HI";
+  size_t equals = text.rfind('=');
+  if (equals == std::string::npos || equals == 0) {
+    return invalid("--dim", text, expected);
+  }
+  std::string_view value = std::string_view(text).substr(equals + 1);
+  DimBounds bounds;
+  size_t dots = value.find("..");
+  bool good = dots == std::string_view::npos
+                  ? parseInteger(value, bounds.lower) &&
+                        parseInteger(value, bounds.upper)
+                  : parseInteger(value.substr(0, dots), bounds.lower) &&
+                        parseInteger(value.substr(dots + 2), bounds.upper);
+  if (!good || bounds.lower > bounds.upper) {
+    return invalid("--dim", text, expected);
+  }
+  dims[text.substr(0, equals)] = bounds;
+  return {};
+}
+
+} // namespace
+
+Result<CompileOptions> toOptions(const CompileFlags &flags) {
+  CompileOptions out = flags.options;
+  if (flags.vram == "auto") {
+    out.budget.kind = Budget::Kind::Auto;
+  } else if (flags.vram == "unbounded" || flags.vram.empty()) {
+    out.budget.kind = Budget::Kind::Unbounded;
+  } else if (std::optional<uint64_t> bytes = parseSize(flags.vram)) {
+    out.budget = {Budget::Kind::Bytes, *bytes};
+  } else {
+    return invalid("--vram", flags.vram,
+                   "a size such as 12G, 800M or 6GB, auto or unbounded");
+  }
+  if (flags.arch.size() > 1) {
+    return invalid("--arch", flags.arch[1],
+                   "one processor (several variants are not supported yet)");
+  }
+  if (!flags.arch.empty()) {
+    out.arch = flags.arch.front();
+  }
+  if (flags.context > 0) {
+    out.context = flags.context;
+  }
+  for (const std::string &dim : flags.dims) {
+    if (Result<void> done = parseDim(dim, out.dims); !done) {
+      return done.error();
+    }
+  }
+  if (flags.kvType != "auto") {
+    return invalid("--kv-type", flags.kvType,
+                   "auto (other types than the model's are not supported yet)");
+  }
+  out.allLogits = flags.logits == "all";
+  out.quantize = flags.quantize == "int8" ? Quantize::Int8 : Quantize::None;
+  out.policy = flags.policy == "naive" ? Policy::Naive : Policy::Planned;
+  out.emit = flags.emit == "exe"       ? Emit::Exe
+             : flags.emit == "graph"   ? Emit::Graph
+             : flags.emit == "plan-ir" ? Emit::PlanIR
+                                       : Emit::Plan;
+  return out;
+}
+
+} // namespace llmc::tools

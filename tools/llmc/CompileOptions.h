@@ -1,0 +1,39 @@
+//===- CompileOptions.h - Flags of compile and check -----------*- C++ -*-===//
+
+#ifndef LLMC_TOOLS_LLMC_COMPILEOPTIONS_H
+#define LLMC_TOOLS_LLMC_COMPILEOPTIONS_H
+
+#include "compiler/Options.h"
+#include "runtime/support/Result.h"
+
+#include <CLI/CLI.hpp>
+
+#include <string>
+#include <vector>
+
+namespace llmc::tools {
+
+/// The flags as given; toOptions() reads the ones that are more than a word.
+struct CompileFlags {
+  compiler::CompileOptions options;
+  std::string vram;
+  std::vector<std::string> arch;
+  int64_t context = 0;
+  std::vector<std::string> dims;
+  std::string logits = "last";
+  std::string quantize = "none";
+  std::string kvType = "auto";
+  std::string policy = "planned";
+  std::string emit = "plan";
+};
+
+/// The model and everything that shapes its graph.
+void addModelFlags(CLI::App &app, CompileFlags &flags);
+/// What is written where.
+void addOutputFlags(CLI::App &app, CompileFlags &flags);
+/// A message for wrong values (a usage error).
+Result<compiler::CompileOptions> toOptions(const CompileFlags &flags);
+
+} // namespace llmc::tools
+
+#endif // LLMC_TOOLS_LLMC_COMPILEOPTIONS_H
