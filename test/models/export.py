@@ -80,6 +80,20 @@ def _(folder):
     stories_dynamo(folder, dtype=torch.bfloat16)
 
 
+@export("stories-dynamo-fp16-upcast")
+def _(folder):
+    import upcast
+
+    upcast.upcast_export(folder, "stories-dynamo-fp16")
+
+
+@export("stories-dynamo-bf16-upcast")
+def _(folder):
+    import upcast
+
+    upcast.upcast_export(folder, "stories-dynamo-bf16")
+
+
 @export("gpt2-dynamo")
 def _(folder):
     """GPT-2 with a tiny random configuration."""
@@ -120,10 +134,11 @@ def _(folder):
 # --- onnxruntime-genai's model builder -------------------------------------------------------------
 
 
-def genai_builder(folder, precision, **extra):
+def genai_builder(folder, precision, head_size=16, **extra):
+    """head_size 16 is the padded model that ONNX Runtime's kernel takes; see pad_heads."""
     with tempfile.TemporaryDirectory() as scratch:
         source = os.path.join(scratch, "hf")
-        stories_hf().save_pretrained(source)
+        stories_hf(head_size).save_pretrained(source)
         with open(os.path.join(source, "tokenizer.model"), "wb") as file:
             file.write((llmc_models.STORIES / "tok512.model").read_bytes())
         with open(os.path.join(source, "tokenizer_config.json"), "w", encoding="utf-8") as file:
@@ -147,28 +162,47 @@ def _(folder):
     genai_builder(folder, "fp32")
 
 
+@export("stories-genai-fp32-h8")
+def _(folder):
+    """The model's own heads of 8: ONNX Runtime refuses it, other exports are its reference."""
+    genai_builder(folder, "fp32", head_size=8)
+
+
+# accuracy_level is the least accuracy that a kernel may give its activations: at the builder's
+# default, 4, ONNX Runtime rounds them to int8, which moves these logits by 0.4. Level 1 keeps fp32,
+# as llmc does, so that both sides compute the same function of the same packed weights.
+
+
 @export("stories-genai-int4")
 def _(folder):
-    """MatMulNBits, symmetric, the builder's defaults."""
+    """MatMulNBits, symmetric, blocks of 32."""
+    genai_builder(folder, "int4", int4_accuracy_level=1)
+
+
+@export("stories-genai-int4-default")
+def _(folder):
+    """The same weights with the builder's default accuracy level."""
     genai_builder(folder, "int4")
 
 
 @export("stories-genai-int4-asym")
 def _(folder):
     """MatMulNBits with zero points, blocks of 16."""
-    genai_builder(folder, "int4", int4_is_symmetric="false", int4_block_size=16)
+    extra = {"int4_is_symmetric": "false", "int4_block_size": 16}
+    genai_builder(folder, "int4", int4_accuracy_level=1, **extra)
 
 
 @export("stories-genai-int4-mixed")
 def _(folder):
     """4 and 8 bits mixed, with zero points."""
-    genai_builder(folder, "int4", int4_algo_config="k_quant_mixed")
+    genai_builder(folder, "int4", int4_accuracy_level=1, int4_algo_config="k_quant_mixed")
 
 
 @export("stories-genai-int4-shared")
 def _(folder):
     """GatherBlockQuantized over the quantized head."""
-    genai_builder(folder, "int4", int4_algo_config="rtn", shared_embeddings="true")
+    extra = {"int4_algo_config": "rtn", "shared_embeddings": "true"}
+    genai_builder(folder, "int4", int4_accuracy_level=1, **extra)
 
 
 @export("stories-genai-int4-qdq")

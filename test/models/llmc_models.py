@@ -67,12 +67,45 @@ def interleaved_to_halves(weight, head_size):
     return np.ascontiguousarray(pairs.transpose(0, 2, 1, 3)).reshape(rows, columns)
 
 
-def stories_hf():
+def pad_heads(arrays, old, new):
+    """The same model with heads of `new` dimensions instead of `old` (new = old * 2**n).
+
+    ONNX Runtime's GroupQueryAttention rotates only heads of a multiple of 16 dimensions, and
+    stories260K has 8. Pair j of the old head rotates by base**(-2j/old), which is pair j*new/old
+    of the new one; it goes there, all other rows are zero. Attention divides by sqrt(new) where
+    it divided by sqrt(old), so queries are scaled up; the functions are equal.
+    """
+    factor, half = new // old, old // 2
+    rotary = np.array([(i % half) * factor + (i // half) * (new // 2) for i in range(old)])
+    plain = np.arange(old)
+    padded = {}
+    for name, value in arrays.items():
+        kind = name.split(".")[-2]
+        if kind in ("q_proj", "k_proj", "v_proj"):
+            heads = value.shape[0] // old
+            wide = np.zeros((heads, new, value.shape[1]), np.float32)
+            rows = plain if kind == "v_proj" else rotary
+            wide[:, rows] = value.reshape(heads, old, -1)
+            if kind == "q_proj":
+                wide *= np.float32(np.sqrt(new / old))
+            value = wide.reshape(heads * new, -1)
+        elif kind == "o_proj":
+            heads = value.shape[1] // old
+            wide = np.zeros((value.shape[0], heads, new), np.float32)
+            wide[:, :, plain] = value.reshape(-1, heads, old)
+            value = wide.reshape(-1, heads * new)
+        padded[name] = value
+    return padded
+
+
+def stories_hf(head_size=8):
     """stories260K as a transformers LlamaForCausalLM in fp32, eager attention."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
     header, arrays = stories_arrays()
+    if head_size != header["dim"] // header["heads"]:
+        arrays = pad_heads(arrays, header["dim"] // header["heads"], head_size)
     config = LlamaConfig(
         vocab_size=header["vocab"],
         hidden_size=header["dim"],
@@ -80,6 +113,7 @@ def stories_hf():
         num_hidden_layers=header["layers"],
         num_attention_heads=header["heads"],
         num_key_value_heads=header["kv_heads"],
+        head_dim=head_size,
         max_position_embeddings=header["context"],
         rms_norm_eps=1e-5,
         rope_theta=10000.0,
