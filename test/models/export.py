@@ -318,7 +318,8 @@ def quant_forms():
 
 def script_hash():
     digest = hashlib.sha256()
-    for file in sorted([*HERE.glob("*.py"), HERE / "requirements.txt"]):
+    scripts = ("export", "llmc_models", "dynamo", "quant_forms", "upcast")
+    for file in [*(HERE / f"{name}.py" for name in scripts), HERE / "requirements.txt"]:
         digest.update(file.name.encode() + b"\0" + file.read_bytes())
     return digest.hexdigest()
 
