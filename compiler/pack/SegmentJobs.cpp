@@ -1,0 +1,221 @@
+//===- SegmentJobs.cpp - What the weights file must hold ------------------===//
+
+#include "compiler/pack/SegmentJobs.h"
+
+#include "dialects/graph/GraphOps.h"
+#include "dialects/plan/PlanDialect.h"
+
+#include "mlir/IR/BuiltinTypes.h"
+#include "mlir/IR/SymbolTable.h"
+
+#include <filesystem>
+
+#include <sys/stat.h>
+
+namespace llmc::pack {
+
+using plan::DType;
+
+namespace {
+
+std::optional<DType> dtypeOf(mlir::Type type) {
+  if (type.isF32()) {
+    return DType::F32;
+  }
+  if (type.isF16()) {
+    return DType::F16;
+  }
+  if (type.isBF16()) {
+    return DType::BF16;
+  }
+  if (type.isF64()) {
+    return DType::F64;
+  }
+  auto integer = mlir::dyn_cast<mlir::IntegerType>(type);
+  if (!integer) {
+    return std::nullopt;
+  }
+  bool isUnsigned = integer.isUnsigned();
+  switch (integer.getWidth()) {
+  case 1:
+    return DType::Bool;
+  case 4:
+    return isUnsigned ? DType::U4 : DType::I4;
+  case 8:
+    return isUnsigned ? DType::U8 : DType::I8;
+  case 16:
+    return isUnsigned ? DType::U16 : DType::I16;
+  case 32:
+    return isUnsigned ? DType::U32 : DType::I32;
+  case 64:
+    return isUnsigned ? DType::U64 : DType::I64;
+  default:
+    return std::nullopt;
+  }
+}
+
+Error broken(planir::SegmentOp op, const std::string &what) {
+  return {ErrorCode::Internal,
+          "plan.segment @" + op.getSymName().str() + ": " + what};
+}
+
+int64_t intOf(mlir::DictionaryAttr dict, llvm::StringRef key) {
+  auto value = dict.getAs<mlir::IntegerAttr>(key);
+  return value ? value.getInt() : 0;
+}
+
+std::string textOf(mlir::DictionaryAttr dict, llvm::StringRef key) {
+  auto value = dict.getAs<mlir::StringAttr>(key);
+  return value ? value.getValue().str() : std::string();
+}
+
+Result<SegmentSpec> specOf(planir::SegmentOp op) {
+  mlir::DictionaryAttr packing = op.getPacking();
+  SegmentSpec spec;
+  std::string kind = textOf(packing, "kind");
+  std::string format = textOf(packing, "format");
+  if (kind == "raw") {
+    return spec;
+  }
+  if (kind == "panel64") {
+    spec.kind = SegmentKind::Panel64;
+  } else if (kind == "q_codes") {
+    spec.kind = SegmentKind::QCodes;
+  } else if (kind == "q_scales") {
+    spec.kind = SegmentKind::QScales;
+  } else if (kind == "q_zero") {
+    spec.kind = SegmentKind::QZero;
+  } else if (kind == "q_gidx") {
+    spec.kind = SegmentKind::QGroups;
+  } else {
+    return broken(op, "unknown packing '" + kind + "'");
+  }
+  spec.kn = textOf(packing, "layout") == "kn";
+  if (format == "nbits") {
+    spec.format = SourceFormat::NBits;
+  } else if (format == "qdq_nk" || format == "qdq_kn") {
+    spec.format = SourceFormat::Qdq;
+    spec.kn = format == "qdq_kn";
+  }
+  spec.n = intOf(packing, "n");
+  spec.k = intOf(packing, "k");
+  spec.bits = intOf(packing, "bits");
+  spec.blockSize = intOf(packing, "block_size");
+  return spec;
+}
+
+/// The raw bytes of a small constant, splats spread out.
+std::vector<std::byte> bytesOf(mlir::DenseElementsAttr value, DType dtype) {
+  std::vector<std::byte> out;
+  if (value.getElementType().isInteger(1)) {
+    for (bool bit : value.getValues<bool>()) {
+      out.push_back(std::byte(bit));
+    }
+    return out;
+  }
+  llvm::ArrayRef<char> raw = value.getRawData();
+  size_t width = plan::bitWidth(dtype) / 8;
+  size_t count = size_t(value.getNumElements());
+  out.resize(count * width);
+  for (size_t i = 0; i < count; ++i) {
+    std::memcpy(out.data() + i * width,
+                raw.data() + (value.isSplat() ? 0 : i * width), width);
+  }
+  return out;
+}
+
+/// Identity of a file without reading it.
+std::string stampOf(const std::string &path) {
+  struct stat info{};
+  if (stat(path.c_str(), &info) != 0) {
+    return {};
+  }
+  return path + "|" + std::to_string(info.st_size) + "|" +
+         std::to_string(info.st_mtim.tv_sec) + "." +
+         std::to_string(info.st_mtim.tv_nsec);
+}
+
+} // namespace
+
+Result<std::vector<SegmentJob>>
+collectSegmentJobs(mlir::ModuleOp module, const import::WeightStore &weights,
+                   const std::string &modelPath) {
+  mlir::SymbolTable symbols(module);
+  std::filesystem::path folder =
+      std::filesystem::absolute(modelPath).parent_path();
+  std::vector<SegmentJob> jobs;
+  for (auto op : module.getOps<planir::SegmentOp>()) {
+    SegmentJob job;
+    job.name = op.getSymName().str();
+    Result<SegmentSpec> spec = specOf(op);
+    if (!spec) {
+      return spec.error();
+    }
+    job.spec = *spec;
+    std::string identity;
+    mlir::ShapedType type;
+    if (op.getSources() && !op.getSources()->empty()) {
+      if (op.getSources()->size() != 1) {
+        return broken(op, "one source expected");
+      }
+      auto reference = mlir::cast<mlir::SymbolRefAttr>((*op.getSources())[0]);
+      job.weight = reference.getLeafReference().getValue().str();
+      auto weight = symbols.lookup<graph::WeightOp>(job.weight);
+      if (!weight) {
+        return broken(op, "there is no weight @" + job.weight);
+      }
+      type = mlir::cast<mlir::ShapedType>(weight.getType());
+      job.source.bytes = weights.bytes(job.weight);
+      if (!weight.getHash().empty()) {
+        identity = "content " + weight.getHash().str();
+      } else {
+        std::filesystem::path file = weight.getFile().str();
+        std::string stamp =
+            stampOf((file.is_absolute() ? file : folder / file).string());
+        if (!stamp.empty()) {
+          identity = "file " + stamp + "|" +
+                     std::to_string(weight.getOffset()) + "|" +
+                     std::to_string(weight.getLength());
+        }
+      }
+    } else if (auto value = mlir::dyn_cast_or_null<mlir::DenseElementsAttr>(
+                   op.getValueAttr())) {
+      type = value.getType();
+      std::optional<DType> dtype = dtypeOf(type.getElementType());
+      if (!dtype || plan::bitWidth(*dtype) < 8) {
+        return broken(op, "constant of an unsupported type");
+      }
+      job.owned = bytesOf(value, *dtype);
+      job.source.bytes = job.owned;
+      identity =
+          "content " + hash128(job.owned.data(), job.owned.size()).text();
+    } else {
+      return broken(op, "neither sources nor a value");
+    }
+    std::optional<DType> dtype = dtypeOf(type.getElementType());
+    if (!dtype) {
+      return broken(op, "unsupported element type");
+    }
+    job.source.dtype = *dtype;
+    job.source.shape.assign(type.getShape().begin(), type.getShape().end());
+    Result<uint64_t> size = packedSize(job.spec, job.source);
+    if (!size) {
+      return size.error();
+    }
+    job.size = *size;
+    if (job.size != op.getSize()) {
+      return broken(op, "planned for " + std::to_string(op.getSize()) +
+                            " bytes, packs to " + std::to_string(job.size));
+    }
+    if (!identity.empty()) {
+      identity += "|" + job.spec.str() + "|" +
+                  std::string(plan::name(job.source.dtype));
+      job.fingerprint = hash128(identity.data(), identity.size());
+    }
+    jobs.push_back(std::move(job));
+    // `owned` moved with the job: its bytes did not.
+  }
+  return jobs;
+}
+
+} // namespace llmc::pack
