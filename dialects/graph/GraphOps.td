@@ -69,6 +69,7 @@ def Graph_FillOp : Graph_Op<"fill", [Pure]> {
   let results = (outs AnyRankedTensor:$result);
   let assemblyFormat = "$value attr-dict `:` type($result)";
   let hasVerifier = 1;
+  let hasFolder = 1;
 }
 
 def Graph_IotaOp : Graph_Op<"iota", [Pure]> {
@@ -85,6 +86,7 @@ def Graph_DimValueOp : Graph_Op<"dim_value", [Pure]> {
   let results = (outs AnyRankedTensor:$result);
   let assemblyFormat = "$exprs attr-dict `:` type($result)";
   let hasVerifier = 1;
+  let hasFolder = 1;
 }
 
 //===-- Element-wise --------------------------------------------------------===//
@@ -102,6 +104,7 @@ def Graph_UnaryOp : Graph_Op<"unary", [Pure]> {
   let assemblyFormat = "$kind $x attr-dict `:` type($x) `->` type($result)";
   let hasVerifier = 1;
   let hasCanonicalizer = 1;
+  let hasFolder = 1;
 }
 
 def Graph_BinaryOp : Graph_Op<"binary", [Pure]> {
@@ -115,6 +118,7 @@ def Graph_BinaryOp : Graph_Op<"binary", [Pure]> {
   let assemblyFormat = "$kind $lhs `,` $rhs attr-dict `:` functional-type(operands, results)";
   let hasVerifier = 1;
   let hasCanonicalizer = 1;
+  let hasFolder = 1;
 }
 
 def Graph_SelectOp : Graph_Op<"select", [Pure]> {
@@ -123,6 +127,8 @@ def Graph_SelectOp : Graph_Op<"select", [Pure]> {
   let results = (outs AnyRankedTensor:$result);
   let assemblyFormat = "$cond `,` $x `,` $y attr-dict `:` functional-type(operands, results)";
   let hasVerifier = 1;
+  let hasFolder = 1;
+  let hasCanonicalizer = 1;
 }
 
 def Graph_CastOp : Graph_Op<"cast", [Pure]> {
@@ -131,6 +137,7 @@ def Graph_CastOp : Graph_Op<"cast", [Pure]> {
   let results = (outs AnyRankedTensor:$result);
   let assemblyFormat = "$x attr-dict `:` type($x) `->` type($result)";
   let hasFolder = 1;
+  let hasCanonicalizer = 1;
 }
 
 def Graph_FusedOp : Graph_Op<"fused", [Pure, IsolatedFromAbove]> {
@@ -182,6 +189,7 @@ def Graph_BroadcastOp : Graph_Op<"broadcast", [Pure]> {
   let assemblyFormat = "$x attr-dict `:` type($x) `->` type($result)";
   let hasFolder = 1;
   let hasVerifier = 1;
+  let hasCanonicalizer = 1;
 }
 
 def Graph_SliceOp : Graph_Op<"slice", [Pure]> {
@@ -191,6 +199,7 @@ def Graph_SliceOp : Graph_Op<"slice", [Pure]> {
   let assemblyFormat = "$x $starts $steps attr-dict `:` type($x) `->` type($result)";
   let hasVerifier = 1;
   let hasFolder = 1;
+  let hasCanonicalizer = 1;
 }
 
 def Graph_ConcatOp : Graph_Op<"concat", [Pure]> {
@@ -199,6 +208,7 @@ def Graph_ConcatOp : Graph_Op<"concat", [Pure]> {
   let assemblyFormat = "$axis `,` $inputs attr-dict `:` functional-type(operands, results)";
   let hasVerifier = 1;
   let hasFolder = 1;
+  let hasCanonicalizer = 1;
 }
 
 def Graph_PadOp : Graph_Op<"pad", [Pure]> {
@@ -215,6 +225,8 @@ def Graph_GatherOp : Graph_Op<"gather", [Pure]> {
   let results = (outs AnyRankedTensor:$result);
   let assemblyFormat = "$data `,` $indices attr-dict `:` functional-type(operands, results)";
   let hasVerifier = 1;
+  let hasFolder = 1;
+  let hasCanonicalizer = 1;
 }
 
 def Graph_GatherElementsOp : Graph_Op<"gather_elements", [Pure]> {
@@ -227,6 +239,7 @@ def Graph_GatherNDOp : Graph_Op<"gather_nd", [Pure]> {
   let arguments = (ins AnyRankedTensor:$data, AnyRankedTensor:$indices, I64Attr:$batch_dims);
   let results = (outs AnyRankedTensor:$result);
   let assemblyFormat = "$data `,` $indices attr-dict `:` functional-type(operands, results)";
+  let hasCanonicalizer = 1;
 }
 
 def Graph_ScatterNDOp : Graph_Op<"scatter_nd", [Pure]> {
