@@ -31,8 +31,8 @@ constexpr int kNumDTypes = 15;
 
 /// Bits per element (4 for I4 and U4).
 constexpr unsigned bitWidth(DType type) {
-  constexpr unsigned widths[kNumDTypes] = {32, 16, 16, 64, 8,  8, 16, 16,
-                                           32, 32, 64, 64, 8,  4, 4};
+  constexpr unsigned widths[kNumDTypes] = {32, 16, 16, 64, 8, 8, 16, 16,
+                                           32, 32, 64, 64, 8, 4, 4};
   return widths[static_cast<unsigned>(type)];
 }
 

@@ -219,7 +219,13 @@ enum class ReduceKind : uint8_t {
   LogSumExp = 8,
 };
 
-enum class ScatterKind : uint8_t { None = 0, Add = 1, Mul = 2, Min = 3, Max = 4 };
+enum class ScatterKind : uint8_t {
+  None = 0,
+  Add = 1,
+  Mul = 2,
+  Min = 3,
+  Max = 4
+};
 
 /// `linear`, `kv_append`, ...: for dumps and profiles.
 std::string_view name(KernelId id);

@@ -231,11 +231,11 @@ struct Plan {
   std::string producer;  // "llmc 0.1.0"
   std::string modelName; // stem of the model's file name
   std::string target = "cpu";
-  std::string arch; // x86-64-v3, x86-64-v4 or a CPU name
-  std::string options; // the options that made it, one line
-  std::string weightsFile; // relative to the plan's folder
+  std::string arch;                    // x86-64-v3, x86-64-v4 or a CPU name
+  std::string options;                 // the options that made it, one line
+  std::string weightsFile;             // relative to the plan's folder
   std::array<uint64_t, 2> weightsId{}; // identity of the weights file's table
-  int64_t context = 0;  // tokens, 0 for a model without state
+  int64_t context = 0;                 // tokens, 0 for a model without state
   int64_t batch = 1;
   int64_t vocabulary = 0;
   int64_t bosToken = -1;
