@@ -63,7 +63,7 @@ enum class Packing : uint8_t {
   Panel64 = 1, // [ceil(N/64)][K][64]: 64 outputs side by side, zero padded
 };
 
-/// A piece of the weights file. `hash` covers content and packing.
+/// A piece of the weights file. `hash` is the checksum of its packed bytes.
 struct Segment {
   std::string name;
   uint64_t offset = 0; // multiple of kSegmentAlignment

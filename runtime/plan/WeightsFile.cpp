@@ -33,7 +33,7 @@ struct WeightsPage {
   uint64_t tableOffset = 0;
   uint64_t tableBytes = 0;
   uint64_t numSegments = 0;
-  uint64_t tableHash[2] = {}; // also the id of the file
+  uint64_t tableHash[2] = {}; // of the table as it lies in the file
   uint8_t reserved[4016] = {};
   uint64_t pageHash[2] = {}; // of all bytes of the page before this field
 };
@@ -45,7 +45,7 @@ static_assert(offsetof(WeightsPage, pageHash) == 4080);
 struct TableRecord {
   uint64_t offset = 0;
   uint64_t size = 0;
-  uint64_t hash[2] = {};
+  uint64_t source[2] = {};
   uint64_t checksum[2] = {};
   uint32_t nameBytes = 0;
   uint32_t reserved = 0;
@@ -57,6 +57,19 @@ Hash128 hashOfPage(const WeightsPage &page) {
 }
 
 std::string number(uint64_t value) { return std::to_string(value); }
+
+Hash128 identityOf(std::span<const StoredSegment> segments) {
+  Hasher hasher;
+  for (const StoredSegment &segment : segments) {
+    hasher.update(uint64_t(segment.name.size()));
+    hasher.update(segment.name);
+    for (uint64_t word : {segment.offset, segment.size, segment.checksum.low,
+                          segment.checksum.high}) {
+      hasher.update(word);
+    }
+  }
+  return hasher.finish();
+}
 
 std::span<const uint8_t> bytesOf(const void *data, size_t size) {
   return {static_cast<const uint8_t *>(data), size};
@@ -134,7 +147,7 @@ Result<WeightsWriter> WeightsWriter::create(const std::string &path,
   uint64_t total = 0;
   for (size_t i = 0; i < segments.size(); ++i) {
     total += segments[i].size;
-    stored.push_back({std::move(segments[i].name), segments[i].hash,
+    stored.push_back({std::move(segments[i].name), segments[i].source,
                       layout->offsets[i], segments[i].size, Hash128()});
   }
   return WeightsWriter(std::move(*file), std::move(stored), std::move(progress),
@@ -192,8 +205,8 @@ Result<Hash128> WeightsWriter::finish() {
     TableRecord record;
     record.offset = segment.offset;
     record.size = segment.size;
-    record.hash[0] = segment.hash.low;
-    record.hash[1] = segment.hash.high;
+    record.source[0] = segment.source.low;
+    record.source[1] = segment.source.high;
     record.checksum[0] = segment.checksum.low;
     record.checksum[1] = segment.checksum.high;
     record.nameBytes = static_cast<uint32_t>(segment.name.size());
@@ -212,9 +225,9 @@ Result<Hash128> WeightsWriter::finish() {
   page.tableOffset = end;
   page.tableBytes = table.size();
   page.numSegments = stored.size();
-  Hash128 id = hash128(table);
-  page.tableHash[0] = id.low;
-  page.tableHash[1] = id.high;
+  Hash128 tableHash = hash128(table);
+  page.tableHash[0] = tableHash.low;
+  page.tableHash[1] = tableHash.high;
   Hash128 head = hashOfPage(page);
   page.pageHash[0] = head.low;
   page.pageHash[1] = head.high;
@@ -228,7 +241,7 @@ Result<Hash128> WeightsWriter::finish() {
   if (Result<void> placed = file.commit(); !placed) {
     return placed.error();
   }
-  return id;
+  return identityOf(stored);
 }
 
 //===----------------------------------------------------------------------===//
@@ -317,7 +330,7 @@ decodeTable(const std::string &path, const WeightsPage &page,
     freeFrom = record.offset + record.size;
     segment.offset = record.offset;
     segment.size = record.size;
-    segment.hash = Hash128(record.hash[0], record.hash[1]);
+    segment.source = Hash128(record.source[0], record.source[1]);
     segment.checksum = Hash128(record.checksum[0], record.checksum[1]);
   }
   if (nameAt != table.size()) {
@@ -368,7 +381,8 @@ Result<WeightsFile> WeightsFile::open(const std::string &path) try {
   if (!stored) {
     return stored.error();
   }
-  return WeightsFile(std::move(*file), found, std::move(*stored));
+  Hash128 id = identityOf(*stored);
+  return WeightsFile(std::move(*file), id, std::move(*stored));
 } catch (const std::bad_alloc &) {
   return Error{ErrorCode::OutOfMemory,
                path + ": not enough memory to read its table"};
@@ -467,7 +481,7 @@ planSegmentsMatch(std::span<const WantedSegment> wanted,
       return std::nullopt;
     }
     const StoredSegment &stored = file.segments()[it->second];
-    if (stored.hash != segment.hash || stored.size != segment.size) {
+    if (stored.source != segment.source || stored.size != segment.size) {
       return std::nullopt;
     }
     found.push_back(it->second);
@@ -495,7 +509,7 @@ Result<void> checkWeights(const Plan &plan, const WeightsFile &file) {
       return mismatch("it has no segment '" + segment.name + "'");
     }
     const StoredSegment &stored = file.segments()[it->second];
-    if (stored.hash != Hash128(segment.hash)) {
+    if (stored.checksum != Hash128(segment.hash)) {
       return mismatch("segment '" + segment.name + "' has other contents");
     }
     if (stored.offset != segment.offset || stored.size != segment.size) {

@@ -7,10 +7,13 @@
 //
 // Glossary.
 //   segment   one packed weight: a contiguous range, 4 KiB-aligned
-//   hash      identity of a segment: of its content and packing, given by the
-//             compiler before the bytes exist
-//   checksum  hash128 of the segment's bytes as they lie in the file
-//   id        identity of the file: hash128 of its table
+//   source    identity of what a segment was packed from, given by the compiler
+//             before the bytes exist (it may hold a file's path and time of
+//             change): tells whether the segment can be used again
+//   checksum  hash128 of the segment's bytes as they lie in the file; plans
+//             know a segment by it (plan::Segment::hash)
+//   id        identity of the file: hash128 of its segments' names, places and
+//             checksums, a function of the model and the packing alone
 //
 // Layout: page 0 | segments in the order given | table. FORMAT.md has the
 // bytes. The file is independent of budget, context and schedule, so one
@@ -37,14 +40,14 @@ namespace llmc::plan {
 /// A segment as the compiler asks for it.
 struct WantedSegment {
   std::string name;
-  Hash128 hash; // of content and packing
+  Hash128 source; // of what it is packed from
   uint64_t size = 0;
 };
 
 /// A segment as it lies in a file.
 struct StoredSegment {
   std::string name;
-  Hash128 hash;
+  Hash128 source;
   uint64_t offset = 0;
   uint64_t size = 0;
   Hash128 checksum; // of the bytes
@@ -130,16 +133,16 @@ private:
   std::vector<StoredSegment> stored;
 };
 
-/// For each wanted segment the stored one with the same name, hash and size,
+/// For each wanted segment the stored one with the same name, source and size,
 /// or nullopt if some is missing: then the file must be written anew.
 std::optional<std::vector<size_t>>
 planSegmentsMatch(std::span<const WantedSegment> wanted,
                   const WeightsFile &file);
 
 /// Whether `file` holds what `plan` was made for: id and every segment's name,
-/// hash, offset and size. WeightsMismatch names the first difference. When the
-/// ids differ but all segments are there unchanged (the file was extended for
-/// another plan), that is good too.
+/// checksum, offset and size. WeightsMismatch names the first difference. When
+/// the ids differ but all segments are there unchanged (the file was extended
+/// for another plan), that is good too.
 Result<void> checkWeights(const Plan &plan, const WeightsFile &file);
 
 } // namespace llmc::plan

@@ -99,7 +99,7 @@ TEST(WeightsFile, RoundTrip) {
   for (size_t i = 0; i < 4; ++i) {
     const StoredSegment &segment = file->segments()[i];
     EXPECT_EQ(segment.name, wanted()[i].name);
-    EXPECT_EQ(segment.hash, wanted()[i].hash);
+    EXPECT_EQ(segment.source, wanted()[i].source);
     EXPECT_EQ(segment.offset % 4096, 0u);
     std::vector<uint8_t> bytes(segment.size);
     ASSERT_TRUE(file->read(i, 0, segment.size, bytes.data()));
@@ -270,7 +270,7 @@ TEST(WeightsFile, MatchesWhatIsWanted) {
   ASSERT_TRUE(found);
   EXPECT_EQ(*found, (std::vector<size_t>{3, 1, 2}));
   std::vector<WantedSegment> other = want;
-  other[0].hash.low ^= 1;
+  other[0].source.low ^= 1;
   EXPECT_FALSE(planSegmentsMatch(other, *file));
   other = want;
   other[0].size += 1;
@@ -291,7 +291,7 @@ TEST(WeightsFile, AnotherModelsWeightsAreRefused) {
   plan.segments.clear();
   for (const StoredSegment &segment : file->segments()) {
     plan.segments.push_back(
-        {segment.name, segment.offset, segment.size, segment.hash});
+        {segment.name, segment.offset, segment.size, segment.checksum});
   }
   EXPECT_TRUE(checkWeights(plan, *file));
   auto expectMismatch = [&](const char *text) {
