@@ -358,6 +358,24 @@ std::string SegmentSpec::str() const {
   return out;
 }
 
+std::string SegmentSpec::tag() const {
+  switch (kind) {
+  case SegmentKind::Raw:
+    return "raw";
+  case SegmentKind::Panel64:
+    return "panel64";
+  case SegmentKind::QCodes:
+    return format == SourceFormat::Dense ? "codes.int8" : "codes";
+  case SegmentKind::QScales:
+    return format == SourceFormat::Dense ? "scales.int8" : "scales";
+  case SegmentKind::QZero:
+    return "zero";
+  case SegmentKind::QGroups:
+    return "groups";
+  }
+  return "";
+}
+
 Result<uint64_t> packedSize(const SegmentSpec &spec, const Source &source) {
   for (int64_t dim : source.shape) {
     if (dim < 0) {

@@ -51,6 +51,9 @@ struct SegmentSpec {
 
   /// One line that names every field: hashed with the content.
   std::string str() const;
+  /// A short form that tells the segments of one weight apart: `panel64`,
+  /// `q_codes.int8`.
+  std::string tag() const;
 };
 
 struct Source {

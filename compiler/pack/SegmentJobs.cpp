@@ -203,6 +203,9 @@ collectSegmentJobs(mlir::ModuleOp module, const import::WeightStore &weights,
       return size.error();
     }
     job.size = *size;
+    // The same weight may be packed in several ways by several plans.
+    job.name =
+        (job.weight.empty() ? job.name : job.weight) + ":" + job.spec.tag();
     if (job.size != op.getSize()) {
       return broken(op, "planned for " + std::to_string(op.getSize()) +
                             " bytes, packs to " + std::to_string(job.size));

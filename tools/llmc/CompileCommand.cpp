@@ -137,7 +137,7 @@ Action addCompileCommand(CLI::App &app) {
       return 0;
     }
     if (*json) {
-      std::printf("%s\n", plan::reportJson(result->plan).c_str());
+      std::printf("%s\n", plan::reportJsonText(result->plan).c_str());
     } else {
       printSummary(*result);
     }

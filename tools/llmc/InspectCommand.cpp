@@ -1,0 +1,64 @@
+//===- InspectCommand.cpp - llmc inspect ----------------------------------===//
+
+#include "runtime/plan/AtomicFile.h"
+#include "runtime/plan/PlanReader.h"
+#include "runtime/plan/Report.h"
+#include "tools/llmc/Commands.h"
+
+#include <cstdio>
+#include <memory>
+
+namespace llmc::tools {
+
+namespace {
+
+Result<void> writeText(const std::string &path, const std::string &text) {
+  Result<plan::AtomicFile> file = plan::AtomicFile::create(path, text.size());
+  if (!file) {
+    return file.error();
+  }
+  if (Result<void> done = file->write(
+          0, {reinterpret_cast<const uint8_t *>(text.data()), text.size()});
+      !done) {
+    return done;
+  }
+  return file->commit();
+}
+
+} // namespace
+
+Action addInspectCommand(CLI::App &app) {
+  CLI::App *command = app.add_subcommand(
+      "inspect", "Show what lies where, when and why in a plan");
+  struct Flags {
+    std::string plan;
+    bool json = false;
+    std::string csv;
+  };
+  auto flags = std::make_shared<Flags>();
+  command->add_option("plan", flags->plan, "A plan made by llmc compile")
+      ->required()
+      ->type_name("PLAN");
+  command->add_flag("--json", flags->json, "Print JSON");
+  command->add_option("--csv", flags->csv, "Write the buffers as a table")
+      ->type_name("FILE");
+  return [flags]() -> int {
+    Result<plan::Plan> plan = plan::readPlan(flags->plan);
+    if (!plan) {
+      return fail(plan.error());
+    }
+    if (!flags->csv.empty()) {
+      if (Result<void> done = writeText(flags->csv, plan::reportCsv(*plan));
+          !done) {
+        return fail(done.error());
+      }
+      return 0;
+    }
+    std::string text =
+        flags->json ? plan::reportJsonText(*plan) + "\n" : reportText(*plan);
+    std::fwrite(text.data(), 1, text.size(), stdout);
+    return 0;
+  };
+}
+
+} // namespace llmc::tools
