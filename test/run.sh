@@ -62,9 +62,9 @@ suite() {
 }
 
 unit_tests() {
-  ctest --test-dir build -j "$jobs" --timeout 300 --output-on-failure || true
+  ctest --test-dir build -E '^lit$' -j "$jobs" --timeout 300 --output-on-failure || true
   local summary
-  summary=$(ctest --test-dir build -N | sed -nE 's/^Total Tests: ([0-9]+)/\1/p')
+  summary=$(ctest --test-dir build -E '^lit$' -N | sed -nE 's/^Total Tests: ([0-9]+)/\1/p')
   local failed=0
   [ -f build/Testing/Temporary/LastTestsFailed.log ] &&
     failed=$(wc -l <build/Testing/Temporary/LastTestsFailed.log)
@@ -74,9 +74,18 @@ unit_tests() {
 }
 
 lit_tests() {
-  /usr/lib/llvm-22/bin/llvm-lit --version >/dev/null 2>&1 || true
-  cmake --build --preset release --target check-lit || true
-  python3 test/lit/summary.py "$root/build/test-logs/lit.json"
+  local lit out
+  lit=$(sed -nE 's/^LLMC_LIT:[A-Z]+=(.*)/\1/p' build/CMakeCache.txt)
+  [ -x "$lit" ] || { echo "no lit: was the compiler built?"; return 1; }
+  out=$("$lit" -v build/test/lit 2>&1)
+  echo "$out"
+  count() { awk -F: -v want="^ *($1) *$" '$1 ~ want { n += $2 } END { print n + 0 }' <<<"$out"; }
+  local good bad unsupported
+  good=$(count 'Passed|Expectedly Failed')
+  bad=$(count 'Failed|Unresolved|Unexpectedly Passed|Timed Out')
+  unsupported=$(count 'Unsupported')
+  echo "$good passed, $bad failed, $unsupported skipped"
+  [ "$bad" -eq 0 ] && [ "$good" -gt 0 ]
 }
 
 runtime_alone() {
