@@ -53,6 +53,15 @@ using KernelFn = Status (*)(const Launch &);
 /// The host kernel for `id`, nullptr if this build has none.
 KernelFn lookupHostKernel(plan::KernelId id);
 
+/// The instruction set that lookupHostKernel() now chooses for: "x86-64-v2",
+/// "x86-64-v3" or "x86-64-v4"; the best of this machine unless the environment
+/// variable LLMC_ISA ("v2", "v3", "v4") asks for less. Results may differ
+/// between levels in the last bits, never between runs on one level.
+const char *hostIsa();
+
+/// Chooses for lookups from now on; false if the machine lacks it.
+bool setHostIsa(const char *isa);
+
 } // namespace llmc::kernels
 
 #endif // LLMC_RUNTIME_KERNELS_KERNEL_H
