@@ -62,6 +62,7 @@ suite() {
 }
 
 unit_tests() {
+  rm -f build/Testing/Temporary/LastTestsFailed.log
   ctest --test-dir build -E '^lit$' -j "$jobs" --timeout 300 --output-on-failure || true
   local summary
   summary=$(ctest --test-dir build -E '^lit$' -N | sed -nE 's/^Total Tests: ([0-9]+)/\1/p')
