@@ -7,6 +7,8 @@
 #ifndef LLMC_PASSES_PASSES_H
 #define LLMC_PASSES_PASSES_H
 
+#include "dialects/graph/GraphDialect.h"
+
 #include "mlir/Pass/Pass.h"
 
 namespace llmc {

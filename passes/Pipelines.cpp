@@ -12,8 +12,16 @@ namespace llmc {
 
 void buildGraphPipeline(OpPassManager &pm,
                         const GraphPipelineOptions &options) {
-  pm.addPass(createCanonicalizerPass());
+  // Every later pass matches canonical forms only: constants on the right,
+  // no casts back and forth, products with weights as linear. CSE makes two
+  // spellings of one value the same value.
+  pm.addPass(createGraphCanonicalizePass());
   pm.addPass(createCSEPass());
+
+  // Norms first: they read their input once, so that afterwards the residual
+  // stream has few readers and slices can move up through it.
+  pm.addPass(createRecoverNormsPass());
+  pm.addPass(createRecoverActivationsPass());
 
   // The phase ends: what the lowering relies on, in one place.
   pm.addPass(createVerifyGraphPass());

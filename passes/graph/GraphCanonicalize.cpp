@@ -1,0 +1,182 @@
+//===- GraphCanonicalize.cpp - Products with weights -----------*- C++ -*-===//
+//
+// Brings every product with a weight to graph.linear or graph.quant_linear:
+// the forms for which weights are packed, streamed and never converted.
+//
+//===----------------------------------------------------------------------===//
+
+#include "passes/Passes.h"
+#include "passes/graph/Matchers.h"
+
+#include "mlir/Transforms/GreedyPatternRewriteDriver.h"
+
+using namespace mlir;
+
+namespace llmc {
+#define GEN_PASS_DEF_GRAPHCANONICALIZEPASS
+#include "passes/Passes.h.inc"
+} // namespace llmc
+
+namespace {
+using namespace llmc::graph;
+
+constexpr int64_t kPerTensor = -1000;
+
+/// A matrix behind an optional transpose.
+struct Stored {
+  Value value;
+  bool transposed = false;
+};
+
+Stored storedMatrix(Value value, bool transposed) {
+  while (auto transpose = value.getDefiningOp<TransposeOp>()) {
+    if (rankOf(value) != 2) {
+      break;
+    }
+    transposed = !transposed;
+    value = transpose.getX();
+  }
+  return {value, transposed};
+}
+
+/// x @ W with x of any rank; the weight may be stored in a narrower float
+/// type: the kernel converts on load.
+struct MatMulToLinear : OpRewritePattern<MatMulOp> {
+  using OpRewritePattern::OpRewritePattern;
+
+  LogicalResult matchAndRewrite(MatMulOp op,
+                                PatternRewriter &rewriter) const override {
+    if (op.getTransA() || op.getAlpha().convertToDouble() != 1.0 ||
+        rankOf(op.getB()) != 2) {
+      return failure();
+    }
+    Stored stored = storedMatrix(skipFloatCasts(op.getB()), op.getTransB());
+    stored = storedMatrix(skipFloatCasts(stored.value), stored.transposed);
+    if (!stored.value.getDefiningOp<LoadWeightOp>() ||
+        !isa<FloatType>(elementOf(stored.value)) ||
+        elementOf(stored.value).isF64()) {
+      return failure();
+    }
+    auto linear =
+        createOp<LinearOp>(rewriter, op.getLoc(), getDims(op.getResult()),
+                           elementOf(op.getResult()), op.getA(), stored.value,
+                           Value(), stored.transposed ? "nk" : "kn");
+    keepName(op, linear);
+    rewriter.replaceOp(op, linear);
+    return success();
+  }
+};
+
+/// How the codes of a dequantized matrix [rows, columns] are scaled.
+struct Packed {
+  DequantizeOp op;
+  bool transposed = false; // rows are outputs
+  int64_t bits = 0, n = 0, k = 0, blockSize = 0;
+};
+
+std::optional<Packed> packedMatrix(Value value, bool transposed) {
+  Stored stored = storedMatrix(skipFloatCasts(value), transposed);
+  stored = storedMatrix(skipFloatCasts(stored.value), stored.transposed);
+  auto op = stored.value.getDefiningOp<DequantizeOp>();
+  if (!op || rankOf(op.getX()) != 2 || !typeOf(op.getX()).hasStaticShape()) {
+    return std::nullopt;
+  }
+  auto isLeaf = [](Value part) {
+    return !part ||
+           isa_and_nonnull<LoadWeightOp, ConstantOp>(part.getDefiningOp());
+  };
+  unsigned bits = elementOf(op.getX()).getIntOrFloatBitWidth();
+  if (!isLeaf(op.getX()) || !isLeaf(op.getScale()) ||
+      !isLeaf(op.getZeroPoint()) || (bits != 4 && bits != 8)) {
+    return std::nullopt;
+  }
+  Packed packed{op, stored.transposed, bits};
+  int64_t kAxis = stored.transposed ? 1 : 0;
+  packed.k = typeOf(op.getX()).getDimSize(kAxis);
+  packed.n = typeOf(op.getX()).getDimSize(1 - kAxis);
+  int64_t axis = op.getAxis();
+  axis = axis < 0 && axis != kPerTensor ? axis + 2 : axis;
+  if (op.getBlockSize() > 0) {
+    packed.blockSize = op.getBlockSize();
+    return axis == kAxis ? std::optional(packed) : std::nullopt;
+  }
+  packed.blockSize = packed.k;
+  bool perOutput = axis == kPerTensor || axis == 1 - kAxis ||
+                   typeOf(op.getScale()).getNumElements() == 1;
+  return perOutput ? std::optional(packed) : std::nullopt;
+}
+
+struct MatMulToQuantLinear : OpRewritePattern<MatMulOp> {
+  using OpRewritePattern::OpRewritePattern;
+
+  LogicalResult matchAndRewrite(MatMulOp op,
+                                PatternRewriter &rewriter) const override {
+    if (op.getTransA() || op.getAlpha().convertToDouble() != 1.0 ||
+        rankOf(op.getB()) != 2) {
+      return failure();
+    }
+    std::optional<Packed> packed = packedMatrix(op.getB(), op.getTransB());
+    if (!packed) {
+      return failure();
+    }
+    DequantizeOp source = packed->op;
+    auto linear = createOp<QuantLinearOp>(
+        rewriter, op.getLoc(), getDims(op.getResult()),
+        elementOf(op.getResult()), op.getA(), source.getX(), source.getScale(),
+        source.getZeroPoint(), Value(), Value(), packed->n, packed->k,
+        packed->bits, packed->blockSize,
+        packed->transposed ? "qdq_nk" : "qdq_kn");
+    keepName(op, linear);
+    rewriter.replaceOp(op, linear);
+    return success();
+  }
+};
+
+/// Rows of a dequantized table.
+struct GatherToQuantGather : OpRewritePattern<GatherOp> {
+  using OpRewritePattern::OpRewritePattern;
+
+  LogicalResult matchAndRewrite(GatherOp op,
+                                PatternRewriter &rewriter) const override {
+    if (op.getAxis() != 0 || rankOf(op.getData()) != 2) {
+      return failure();
+    }
+    // Row r of the table is the r-th output: "transposed" in the sense above.
+    std::optional<Packed> packed =
+        packedMatrix(op.getData(), /*transposed=*/true);
+    if (!packed) {
+      return failure();
+    }
+    DequantizeOp source = packed->op;
+    auto gather = createOp<QuantGatherOp>(
+        rewriter, op.getLoc(), getDims(op.getResult()),
+        elementOf(op.getResult()), source.getX(), source.getScale(),
+        source.getZeroPoint(), op.getIndices(), packed->n, packed->k,
+        packed->bits, packed->blockSize,
+        packed->transposed ? "qdq_nk" : "qdq_kn");
+    keepName(op, gather);
+    rewriter.replaceOp(op, gather);
+    return success();
+  }
+};
+
+struct GraphCanonicalize
+    : llmc::impl::GraphCanonicalizePassBase<GraphCanonicalize> {
+  using GraphCanonicalizePassBase::GraphCanonicalizePassBase;
+
+  void runOnOperation() override {
+    RewritePatternSet patterns(&getContext());
+    for (Dialect *dialect : getContext().getLoadedDialects()) {
+      dialect->getCanonicalizationPatterns(patterns);
+    }
+    for (RegisteredOperationName op : getContext().getRegisteredOperations()) {
+      op.getCanonicalizationPatterns(patterns, &getContext());
+    }
+    patterns.add<MatMulToLinear, MatMulToQuantLinear, GatherToQuantGather>(
+        &getContext());
+    if (failed(applyPatternsGreedily(getOperation(), std::move(patterns)))) {
+      signalPassFailure();
+    }
+  }
+};
+} // namespace

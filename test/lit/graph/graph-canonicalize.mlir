@@ -1,0 +1,62 @@
+// RUN: llmc-opt %s --graph-canonicalize --split-input-file | FileCheck %s
+
+graph.weight @kn : tensor<8x16xf32> {file = "", offset = 0 : i64, length = 512 : i64, hash = "00"}
+graph.weight @half : tensor<16x8xf16> {file = "", offset = 0 : i64, length = 256 : i64, hash = "01"}
+
+// CHECK-LABEL: func.func @linear
+// CHECK-SAME: %[[X:.*]]: tensor<?x8xf32>
+func.func @linear(%x: tensor<?x8xf32> {graph.dims = ["seq", 8]}) -> (tensor<?x16xf32>, tensor<?x16xf32>) {
+  // CHECK-DAG: %[[KN:.*]] = graph.load_weight @kn
+  // CHECK-DAG: %[[NK:.*]] = graph.load_weight @half : tensor<16x8xf16>
+  // CHECK-DAG: graph.linear %[[X]], %[[KN]] {dims = {{.*}}"seq", 16]], weight_layout = "kn"}
+  // CHECK-DAG: graph.linear %[[X]], %[[NK]] {dims = {{.*}}, weight_layout = "nk"} : tensor<?x8xf32>, tensor<16x8xf16> -> tensor<?x16xf32>
+  %w = graph.load_weight @kn : tensor<8x16xf32>
+  %0 = graph.matmul %x, %w {dims = [["seq", 16]]} : (tensor<?x8xf32>, tensor<8x16xf32>) -> tensor<?x16xf32>
+  %h = graph.load_weight @half : tensor<16x8xf16>
+  %c = graph.cast %h : tensor<16x8xf16> -> tensor<16x8xf32>
+  %t = graph.transpose %c [1, 0] : tensor<16x8xf32> -> tensor<8x16xf32>
+  %1 = graph.matmul %x, %t {dims = [["seq", 16]]} : (tensor<?x8xf32>, tensor<8x16xf32>) -> tensor<?x16xf32>
+  return %0, %1 : tensor<?x16xf32>, tensor<?x16xf32>
+}
+
+// -----
+// A product of two activations stays.
+// CHECK-LABEL: func.func @not_linear
+func.func @not_linear(%x: tensor<4x8xf32>, %y: tensor<8x8xf32>) -> tensor<4x8xf32> {
+  // CHECK: graph.matmul
+  %0 = graph.matmul %x, %y : (tensor<4x8xf32>, tensor<8x8xf32>) -> tensor<4x8xf32>
+  return %0 : tensor<4x8xf32>
+}
+
+// -----
+graph.weight @q4 : tensor<16x64xui4> {file = "", offset = 0 : i64, length = 512 : i64, hash = "00"}
+graph.weight @s4 : tensor<16x2xf32> {file = "", offset = 0 : i64, length = 128 : i64, hash = "01"}
+graph.weight @q8 : tensor<64x16xi8> {file = "", offset = 0 : i64, length = 1024 : i64, hash = "02"}
+graph.weight @s8 : tensor<16xf32> {file = "", offset = 0 : i64, length = 64 : i64, hash = "03"}
+graph.weight @sk : tensor<64xf32> {file = "", offset = 0 : i64, length = 256 : i64, hash = "03"}
+
+// CHECK-LABEL: func.func @quantized
+func.func @quantized(%x: tensor<3x64xf32>, %i: tensor<5xi64>) -> (tensor<3x16xf32>, tensor<3x16xf32>, tensor<3x16xf32>, tensor<5x64xf32>) {
+  %q4 = graph.load_weight @q4 : tensor<16x64xui4>
+  %s4 = graph.load_weight @s4 : tensor<16x2xf32>
+  %d4 = graph.dequantize %q4, %s4 {axis = 1 : i64, block_size = 32 : i64} : tensor<16x64xui4>, tensor<16x2xf32> -> tensor<16x64xf32>
+  %t4 = graph.transpose %d4 [1, 0] : tensor<16x64xf32> -> tensor<64x16xf32>
+  // CHECK-DAG: graph.quant_linear %{{.*}} {bits = 4 : i64, block_size = 32 : i64, format = "qdq_nk", k = 64 : i64, n = 16 : i64}
+  %0 = graph.matmul %x, %t4 : (tensor<3x64xf32>, tensor<64x16xf32>) -> tensor<3x16xf32>
+
+  %q8 = graph.load_weight @q8 : tensor<64x16xi8>
+  %s8 = graph.load_weight @s8 : tensor<16xf32>
+  %d8 = graph.dequantize %q8, %s8 {axis = 1 : i64, block_size = 0 : i64} : tensor<64x16xi8>, tensor<16xf32> -> tensor<64x16xf32>
+  // CHECK-DAG: graph.quant_linear %{{.*}} {bits = 8 : i64, block_size = 64 : i64, format = "qdq_kn", k = 64 : i64, n = 16 : i64}
+  %1 = graph.matmul %x, %d8 : (tensor<3x64xf32>, tensor<64x16xf32>) -> tensor<3x16xf32>
+
+  // A scale for each k is no scale per output: this stays a product.
+  %sk = graph.load_weight @sk : tensor<64xf32>
+  %dk = graph.dequantize %q8, %sk {axis = 0 : i64, block_size = 0 : i64} : tensor<64x16xi8>, tensor<64xf32> -> tensor<64x16xf32>
+  // CHECK-DAG: graph.matmul
+  %2 = graph.matmul %x, %dk : (tensor<3x64xf32>, tensor<64x16xf32>) -> tensor<3x16xf32>
+
+  // CHECK-DAG: graph.quant_gather %{{.*}} {bits = 4 : i64, block_size = 32 : i64, format = "qdq_nk", k = 64 : i64, n = 16 : i64}
+  %3 = graph.gather %d4, %i {axis = 0 : i64} : (tensor<16x64xf32>, tensor<5xi64>) -> tensor<5x64xf32>
+  return %0, %1, %2, %3 : tensor<3x16xf32>, tensor<3x16xf32>, tensor<3x16xf32>, tensor<5x64xf32>
+}
