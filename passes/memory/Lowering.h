@@ -1,0 +1,207 @@
+//===- Lowering.h - From graph entries to plan entries ---------*- C++ -*-===//
+//
+// What the files of the lowering share. ModuleLowering makes what belongs to
+// the whole plan (segments, weights, constants, states); EntryLowering turns
+// the ops of one entry into launches, one file per family of ops.
+//
+// Vocabulary: a *view* is a typed dense tensor somewhere in a buffer. Values
+// of the graph map to views; reshapes map to a view of the same buffer.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef LLMC_PASSES_MEMORY_LOWERING_H
+#define LLMC_PASSES_MEMORY_LOWERING_H
+
+#include "dialects/graph/GraphDims.h"
+#include "dialects/graph/GraphOps.h"
+#include "dialects/plan/PlanDialect.h"
+#include "runtime/plan/KernelId.h"
+
+#include "llvm/ADT/DenseMap.h"
+#include "llvm/ADT/StringMap.h"
+#include "llvm/ADT/StringSet.h"
+
+namespace llmc::lowering {
+
+struct View {
+  planir::BufferOp buffer;
+  int64_t offset = 0; // bytes
+  plan::DType dtype = plan::DType::F32;
+  graph::Dims dims;
+  bool panel64 = false;
+};
+
+/// An operand of a launch.
+struct Use {
+  planir::Access access;
+  View view;
+};
+Use read(View view);
+Use write(View view);
+Use update(View view);
+
+/// i1 is bool, signless integers are signed. nullopt: a plan cannot hold it.
+std::optional<plan::DType> toDType(mlir::Type type);
+
+/// Row-major strides in elements.
+graph::Dims stridesOf(const graph::Dims &dims);
+
+/// The lists of one launch beside its operands.
+struct Numbers {
+  std::vector<graph::DimExpr> params;
+  std::vector<int64_t> ints;
+  std::vector<double> floats;
+};
+
+class ModuleLowering {
+public:
+  explicit ModuleLowering(mlir::ModuleOp module);
+
+  /// Looks at every entry first: a weight that is both the weight of a linear
+  /// and a table of rows is packed once.
+  void collectWeightUses();
+
+  /// A resident weight in one packing; made at the first use.
+  mlir::FailureOr<View> rawWeight(mlir::Operation *user, graph::WeightOp op);
+  mlir::FailureOr<View> panelWeight(mlir::Operation *user, graph::WeightOp op,
+                                    llvm::StringRef layout);
+  bool isPanelTable(graph::WeightOp op) const {
+    return panelTables.contains(op);
+  }
+
+  /// One part of a quantized weight in canonical form. `source` is the value
+  /// of a load_weight or constant; `size` the bytes of the part.
+  mlir::FailureOr<View> quantPart(mlir::Operation *user, mlir::Value source,
+                                  llvm::StringRef kind,
+                                  mlir::DictionaryAttr packing, uint64_t size,
+                                  plan::DType dtype, graph::Dims dims);
+
+  mlir::FailureOr<View> constant(mlir::Operation *user,
+                                 mlir::DenseElementsAttr value);
+
+  /// The buffer of a state: dims are the logical ones at full capacity.
+  mlir::FailureOr<View> state(mlir::Operation *user, graph::StateOp op);
+
+  planir::BufferOp makeBuffer(const llvm::Twine &name, planir::Kind kind,
+                              uint64_t size, llvm::StringRef entry,
+                              planir::SegmentOp segment = {},
+                              mlir::ElementsAttr data = {});
+  graph::WeightOp weightOf(mlir::Value value) const;
+  graph::StateOp stateNamed(llvm::StringRef name) const;
+
+  /// Puts segments, states, buffers and entries in this order.
+  void finish();
+
+  mlir::ModuleOp module;
+  mlir::OpBuilder builder; // at the end of the module
+
+private:
+  mlir::FailureOr<planir::SegmentOp>
+  segment(const llvm::Twine &name, uint64_t size, mlir::DictionaryAttr packing,
+          graph::WeightOp source, mlir::ElementsAttr value);
+  std::string uniqueName(const llvm::Twine &name);
+
+  mlir::SymbolTable symbols;
+  llvm::StringSet<> names;
+  llvm::DenseSet<mlir::Operation *> panelTables;
+  llvm::StringMap<planir::BufferOp> weightBuffers; // by segment name
+  llvm::DenseMap<mlir::Attribute, planir::BufferOp> constants;
+  llvm::DenseMap<mlir::Operation *, planir::BufferOp> states;
+};
+
+class EntryLowering {
+public:
+  EntryLowering(ModuleLowering &module, mlir::func::FuncOp func);
+
+  /// Makes the plan.entry. Errors are reported on the op they belong to.
+  mlir::LogicalResult run();
+
+private:
+  mlir::LogicalResult lowerArguments();
+  mlir::LogicalResult lowerOp(mlir::Operation *op);
+  mlir::LogicalResult lowerReturn(mlir::func::ReturnOp op);
+
+  // LowerElementwise.cpp
+  mlir::LogicalResult lowerPointwise(mlir::Operation *op);
+  mlir::LogicalResult lowerFused(graph::FusedOp op);
+  // LowerLayout.cpp
+  mlir::LogicalResult lowerReshape(mlir::Operation *op);
+  mlir::LogicalResult lowerTranspose(graph::TransposeOp op);
+  mlir::LogicalResult lowerBroadcast(graph::BroadcastOp op);
+  mlir::LogicalResult lowerSlice(graph::SliceOp op);
+  mlir::LogicalResult lowerConcat(graph::ConcatOp op);
+  mlir::LogicalResult lowerPad(graph::PadOp op);
+  mlir::LogicalResult lowerIota(graph::IotaOp op);
+  mlir::LogicalResult lowerDimValue(graph::DimValueOp op);
+  // LowerIndexing.cpp
+  mlir::LogicalResult lowerGather(graph::GatherOp op);
+  mlir::LogicalResult lowerIndexing(mlir::Operation *op);
+  mlir::LogicalResult lowerTopK(graph::TopKOp op);
+  // LowerReductions.cpp
+  mlir::LogicalResult lowerReduction(mlir::Operation *op);
+  mlir::LogicalResult lowerNorm(mlir::Operation *op);
+  // LowerProducts.cpp
+  mlir::LogicalResult lowerLinear(graph::LinearOp op);
+  mlir::LogicalResult lowerQuantLinear(graph::QuantLinearOp op);
+  mlir::LogicalResult lowerQuantGather(graph::QuantGatherOp op);
+  mlir::LogicalResult lowerProduct(mlir::Operation *op);
+  mlir::LogicalResult lowerQuantization(mlir::Operation *op);
+  mlir::LogicalResult lowerConv(graph::ConvOp op);
+  // LowerState.cpp
+  mlir::LogicalResult lowerRope(graph::RopeOp op);
+  mlir::LogicalResult lowerAttention(graph::AttentionOp op);
+  mlir::LogicalResult lowerKvAppend(graph::KvAppendOp op);
+  mlir::LogicalResult lowerKvRead(graph::KvReadOp op);
+  mlir::FailureOr<View> cache(mlir::Operation *user, mlir::Value value);
+
+  /// Where the value lies; weights and constants are made on demand.
+  mlir::FailureOr<View> operand(mlir::Operation *user, mlir::Value value);
+  /// A new activation for a result, at the upper bound of its dims.
+  mlir::FailureOr<View> result(mlir::Value value);
+  mlir::FailureOr<uint64_t> boundBytes(mlir::Operation *op, plan::DType dtype,
+                                       const graph::Dims &dims);
+  mlir::LogicalResult launch(mlir::Operation *op, plan::KernelId kernel,
+                             llvm::ArrayRef<Use> uses, Numbers numbers = {});
+  /// The common case: reads all present operands, writes all results.
+  mlir::LogicalResult launchSimple(mlir::Operation *op, plan::KernelId kernel,
+                                   Numbers numbers = {});
+
+  /// A strided copy between views (offsets and strides in elements); unit
+  /// dimensions are dropped and contiguous ones merged.
+  mlir::LogicalResult copy(mlir::Operation *op, const View &in,
+                           graph::DimExpr offsetIn, graph::Dims stridesIn,
+                           const View &out, graph::DimExpr offsetOut,
+                           graph::Dims stridesOut, graph::Dims extents,
+                           bool coversOut);
+  mlir::LogicalResult fill(mlir::Operation *op, const View &out,
+                           mlir::DenseElementsAttr splat);
+
+  /// The splat of a constant or fill op, else null: pointwise programs hold
+  /// such values themselves.
+  static mlir::DenseElementsAttr splatOf(mlir::Value value);
+
+  friend class Program;
+
+  ModuleLowering &module;
+  mlir::func::FuncOp func;
+  mlir::MLIRContext *context;
+  std::string name;
+  graph::SymbolBounds bounds;
+  planir::EntryOp entry;
+  mlir::OpBuilder builder;
+  llvm::DenseMap<mlir::Value, View> views;
+
+  struct Cache {
+    graph::StateOp state;
+    graph::DimExpr total; // tokens after the append
+  };
+  llvm::DenseMap<mlir::Value, Cache> caches;
+  /// The last append of each state: older values are gone.
+  llvm::MapVector<mlir::Operation *, mlir::Value> latest;
+  std::string past;
+  std::optional<graph::DimExpr> newTokens;
+};
+
+} // namespace llmc::lowering
+
+#endif // LLMC_PASSES_MEMORY_LOWERING_H

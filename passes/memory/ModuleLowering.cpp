@@ -1,0 +1,303 @@
+//===- ModuleLowering.cpp - Segments, weights, constants, states -*- C++
+//-*-===//
+
+#include "passes/memory/Lowering.h"
+
+#include "runtime/plan/Plan.h"
+
+using namespace mlir;
+
+namespace llmc::lowering {
+
+using planir::Kind;
+
+std::optional<plan::DType> toDType(Type type) {
+  if (type.isF32()) {
+    return plan::DType::F32;
+  }
+  if (type.isF16()) {
+    return plan::DType::F16;
+  }
+  if (type.isBF16()) {
+    return plan::DType::BF16;
+  }
+  if (type.isF64()) {
+    return plan::DType::F64;
+  }
+  auto integer = dyn_cast<IntegerType>(type);
+  if (!integer) {
+    return std::nullopt;
+  }
+  bool isUnsigned = integer.isUnsigned();
+  switch (integer.getWidth()) {
+  case 1:
+    return plan::DType::Bool;
+  case 4:
+    return isUnsigned ? plan::DType::U4 : plan::DType::I4;
+  case 8:
+    return isUnsigned ? plan::DType::U8 : plan::DType::I8;
+  case 16:
+    return isUnsigned ? plan::DType::U16 : plan::DType::I16;
+  case 32:
+    return isUnsigned ? plan::DType::U32 : plan::DType::I32;
+  case 64:
+    return isUnsigned ? plan::DType::U64 : plan::DType::I64;
+  default:
+    return std::nullopt;
+  }
+}
+
+/// Bytes of a static tensor.
+static FailureOr<uint64_t> staticBytes(Operation *user, RankedTensorType type,
+                                       StringRef what) {
+  std::optional<plan::DType> dtype = toDType(type.getElementType());
+  if (!dtype || !type.hasStaticShape()) {
+    return user->emitOpError() << "cannot hold " << what << " of type " << type;
+  }
+  uint64_t bits = plan::bitWidth(*dtype);
+  for (int64_t extent : type.getShape()) {
+    if (__builtin_mul_overflow(bits, static_cast<uint64_t>(extent), &bits)) {
+      return user->emitOpError()
+             << what << " of type " << type << " exceeds 64 bits";
+    }
+  }
+  return bits / 8 + (bits % 8 != 0);
+}
+
+static graph::Dims staticDims(RankedTensorType type) {
+  return graph::Dims(type.getShape().begin(), type.getShape().end());
+}
+
+ModuleLowering::ModuleLowering(ModuleOp module)
+    : module(module), builder(OpBuilder::atBlockEnd(module.getBody())),
+      symbols(module) {
+  for (Operation &op : *module.getBody()) {
+    if (auto symbol = dyn_cast<SymbolOpInterface>(op)) {
+      names.insert(symbol.getName());
+    }
+  }
+}
+
+void ModuleLowering::finish() {
+  Block *body = module.getBody();
+  auto moveToEnd = [&](auto wanted) {
+    SmallVector<Operation *> ops;
+    for (Operation &op : *body) {
+      if (wanted(&op)) {
+        ops.push_back(&op);
+      }
+    }
+    for (Operation *op : ops) {
+      op->moveBefore(body, body->end());
+    }
+  };
+  auto isShared = [](planir::BufferOp op) { return !op.getEntry(); };
+  moveToEnd([](Operation *op) { return isa<planir::SegmentOp>(op); });
+  moveToEnd([](Operation *op) { return isa<planir::StateOp>(op); });
+  moveToEnd([&](Operation *op) {
+    auto buffer = dyn_cast<planir::BufferOp>(op);
+    return buffer && isShared(buffer);
+  });
+  moveToEnd([&](Operation *op) {
+    auto buffer = dyn_cast<planir::BufferOp>(op);
+    return buffer && !isShared(buffer);
+  });
+  moveToEnd([](Operation *op) { return isa<planir::EntryOp>(op); });
+}
+
+std::string ModuleLowering::uniqueName(const Twine &name) {
+  std::string base = name.str();
+  std::string candidate = base;
+  for (unsigned i = 1; !names.insert(candidate).second; ++i) {
+    candidate = base + "." + std::to_string(i);
+  }
+  return candidate;
+}
+
+planir::BufferOp ModuleLowering::makeBuffer(const Twine &name, Kind kind,
+                                            uint64_t size, StringRef entry,
+                                            planir::SegmentOp segment,
+                                            ElementsAttr data) {
+  MLIRContext *context = module.getContext();
+  auto optionalRef = [&](StringRef symbol) {
+    return symbol.empty() ? FlatSymbolRefAttr()
+                          : FlatSymbolRefAttr::get(context, symbol);
+  };
+  return planir::BufferOp::create(
+      builder, module.getLoc(), builder.getStringAttr(uniqueName(name)),
+      planir::KindAttr::get(context, kind),
+      planir::TierAttr::get(context, planir::Tier::Device),
+      builder.getI64IntegerAttr(std::max<uint64_t>(size, 1)),
+      /*offset=*/IntegerAttr(), /*start=*/IntegerAttr(), /*end=*/IntegerAttr(),
+      optionalRef(entry),
+      segment ? optionalRef(segment.getSymName()) : FlatSymbolRefAttr(), data);
+}
+
+graph::WeightOp ModuleLowering::weightOf(Value value) const {
+  auto load = value.getDefiningOp<graph::LoadWeightOp>();
+  return load ? symbols.lookup<graph::WeightOp>(load.getWeight())
+              : graph::WeightOp();
+}
+
+graph::StateOp ModuleLowering::stateNamed(StringRef name) const {
+  return symbols.lookup<graph::StateOp>(name);
+}
+
+void ModuleLowering::collectWeightUses() {
+  module.walk([&](graph::LinearOp op) {
+    graph::WeightOp weight = weightOf(op.getWeight());
+    if (weight && op.getWeightLayout() == "nk") {
+      panelTables.insert(weight);
+    }
+  });
+}
+
+FailureOr<planir::SegmentOp> ModuleLowering::segment(const Twine &name,
+                                                     uint64_t size,
+                                                     DictionaryAttr packing,
+                                                     graph::WeightOp source,
+                                                     ElementsAttr value) {
+  ArrayAttr sources;
+  if (source) {
+    sources =
+        builder.getArrayAttr({FlatSymbolRefAttr::get(source.getSymNameAttr())});
+  }
+  return planir::SegmentOp::create(
+      builder, module.getLoc(),
+      builder.getStringAttr(uniqueName("segment." + name)),
+      builder.getI64IntegerAttr(size), packing, sources, value);
+}
+
+FailureOr<View> ModuleLowering::rawWeight(Operation *user, graph::WeightOp op) {
+  auto type = cast<RankedTensorType>(op.getType());
+  FailureOr<uint64_t> size = staticBytes(user, type, "a weight");
+  if (failed(size)) {
+    return failure();
+  }
+  std::string key = (op.getSymName() + ":raw").str();
+  planir::BufferOp &buffer = weightBuffers[key];
+  if (!buffer) {
+    auto packing = builder.getDictionaryAttr(
+        builder.getNamedAttr("kind", builder.getStringAttr("raw")));
+    FailureOr<planir::SegmentOp> filled =
+        segment(op.getSymName(), std::max<uint64_t>(*size, 1), packing, op, {});
+    buffer = makeBuffer("weight." + op.getSymName(), Kind::Weight, *size, "",
+                        *filled);
+  }
+  return View{buffer, 0, *toDType(type.getElementType()), staticDims(type)};
+}
+
+FailureOr<View> ModuleLowering::panelWeight(Operation *user, graph::WeightOp op,
+                                            StringRef layout) {
+  auto type = cast<RankedTensorType>(op.getType());
+  std::optional<plan::DType> dtype = toDType(type.getElementType());
+  bool isFloat = dtype == plan::DType::F32 || dtype == plan::DType::F16 ||
+                 dtype == plan::DType::BF16;
+  if (!isFloat || type.getRank() != 2 || !type.hasStaticShape() ||
+      type.getNumElements() == 0) {
+    return user->emitOpError()
+           << "cannot pack weight @" << op.getSymName() << " of type " << type
+           << ": a static matrix of f32, f16 or bf16 is needed";
+  }
+  bool kn = layout == "kn";
+  int64_t n = type.getDimSize(kn ? 1 : 0);
+  int64_t k = type.getDimSize(kn ? 0 : 1);
+  std::string key = (op.getSymName() + ":panel64:" + layout).str();
+  planir::BufferOp &buffer = weightBuffers[key];
+  if (!buffer) {
+    auto packed =
+        RankedTensorType::get({(n + 63) / 64 * 64, k}, type.getElementType());
+    FailureOr<uint64_t> size = staticBytes(user, packed, "a packed weight");
+    if (failed(size)) {
+      return failure();
+    }
+    Builder &b = builder;
+    auto packing = b.getDictionaryAttr(
+        {b.getNamedAttr("kind", b.getStringAttr("panel64")),
+         b.getNamedAttr("layout", b.getStringAttr(layout)),
+         b.getNamedAttr("n", b.getI64IntegerAttr(n)),
+         b.getNamedAttr("k", b.getI64IntegerAttr(k)),
+         b.getNamedAttr("dtype", b.getStringAttr(plan::name(*dtype)))});
+    FailureOr<planir::SegmentOp> filled =
+        segment(op.getSymName() + ".panel64", *size, packing, op, {});
+    buffer = makeBuffer("weight." + op.getSymName() + ".panel64", Kind::Weight,
+                        *size, "", *filled);
+  }
+  View view{buffer, 0, *dtype, {n, k}};
+  view.panel64 = true;
+  return view;
+}
+
+FailureOr<View> ModuleLowering::quantPart(Operation *user, Value source,
+                                          StringRef kind,
+                                          DictionaryAttr packing, uint64_t size,
+                                          plan::DType dtype, graph::Dims dims) {
+  graph::WeightOp weight = weightOf(source);
+  auto constant = source.getDefiningOp<graph::ConstantOp>();
+  if (!weight && !constant) {
+    return user->emitOpError()
+           << "the parts of a quantized weight must be weights or constants";
+  }
+  // A constant's parts are named after the op that uses them, and not shared.
+  std::string base =
+      weight ? weight.getSymName().str() : graph::nodeName(user) + ".constant";
+  std::string key;
+  llvm::raw_string_ostream(key) << base << ":" << packing;
+  planir::BufferOp &buffer = weightBuffers[key];
+  if (!buffer || constant) {
+    std::string name = base + "." + kind.str();
+    FailureOr<planir::SegmentOp> filled =
+        segment(name, size, packing, weight,
+                constant ? constant.getValue() : ElementsAttr());
+    buffer = makeBuffer("weight." + name, Kind::Weight, size, "", *filled);
+  }
+  return View{buffer, 0, dtype, std::move(dims)};
+}
+
+FailureOr<View> ModuleLowering::constant(Operation *user,
+                                         DenseElementsAttr value) {
+  auto type = cast<RankedTensorType>(value.getType());
+  FailureOr<uint64_t> size = staticBytes(user, type, "a constant");
+  if (failed(size)) {
+    return failure();
+  }
+  planir::BufferOp &buffer = constants[value];
+  if (!buffer) {
+    buffer = makeBuffer("constant." + Twine(constants.size() - 1),
+                        Kind::Constant, *size, "", {}, value);
+  }
+  return View{buffer, 0, *toDType(type.getElementType()), staticDims(type)};
+}
+
+FailureOr<View> ModuleLowering::state(Operation *user, graph::StateOp op) {
+  auto type = cast<RankedTensorType>(op.getType());
+  FailureOr<uint64_t> size = staticBytes(user, type, "a state");
+  if (failed(size)) {
+    return failure();
+  }
+  auto axis = static_cast<size_t>(op.getAxis());
+  auto blockTokens = static_cast<int64_t>(op.getBlockTokens());
+  int64_t capacity = type.getDimSize(axis);
+  planir::BufferOp &buffer = states[op];
+  if (!buffer) {
+    uint64_t perToken = *size / static_cast<uint64_t>(capacity);
+    int64_t blocks = (capacity + blockTokens - 1) / blockTokens;
+    buffer =
+        makeBuffer("state." + op.getSymName(), Kind::State,
+                   perToken * static_cast<uint64_t>(blocks * blockTokens), "");
+    ArrayRef<int64_t> shape = type.getShape();
+    planir::StateOp::create(
+        builder, module.getLoc(),
+        builder.getStringAttr(uniqueName("kv." + op.getSymName())),
+        FlatSymbolRefAttr::get(buffer.getSymNameAttr()),
+        builder.getStringAttr(plan::name(*toDType(type.getElementType()))),
+        builder.getDenseI64ArrayAttr(shape.take_front(axis)),
+        builder.getI64IntegerAttr(capacity),
+        builder.getI64IntegerAttr(blockTokens),
+        builder.getDenseI64ArrayAttr(shape.drop_front(axis + 1)),
+        op.getInputNameAttr(), op.getOutputNameAttr());
+  }
+  return View{buffer, 0, *toDType(type.getElementType()), staticDims(type)};
+}
+
+} // namespace llmc::lowering
