@@ -43,4 +43,29 @@ def VerifyGraphPass : Pass<"verify-graph", "::mlir::ModuleOp"> {
   let dependentDialects = ["::llmc::graph::GraphDialect"];
 }
 
+//===-- Memory: graph -> plan -------------------------------------------------===//
+
+def LowerToPlanPass : Pass<"lower-to-plan", "::mlir::ModuleOp"> {
+  let summary = "Turn graph entries into linear schedules over buffers";
+  let description = [{
+    One launch (or a few strided copies) per op, one buffer per value, sized at
+    the upper bound of its dimensions; reshapes share their operand's buffer.
+    Weights become segments of the weights file and resident buffers.
+
+        %1 = graph.rms_norm %0 {epsilon = 1.0e-5, trailing = 1} : ...
+    becomes
+        plan.launch "rms_norm"(read @main.x : f32[4, 64],
+            write @main.norm : f32[4, 64]) ints [1, 0] floats [1.0e-5] name "norm"
+  }];
+  let dependentDialects = ["::llmc::planir::PlanDialect"];
+}
+
+def PlanLivenessPass : Pass<"plan-liveness", "::mlir::ModuleOp"> {
+  let summary = "Give every buffer of an entry its lifetime [start, end)";
+  let description = [{
+    From the first step that touches the buffer to the last; inputs live from
+    step 0, outputs to the end of the entry.
+  }];
+}
+
 #endif // LLMC_PASSES_TD

@@ -16,8 +16,7 @@ using namespace mlir;
 
 namespace llmc::planir {
 
-//===-- Syntax of views
-//------------------------------------------------------===//
+//===-- Syntax of views ---------------------------------------------------===//
 
 ParseResult parseView(AsmParser &parser, ViewAttr &view) {
   MLIRContext *context = parser.getContext();
@@ -115,8 +114,22 @@ static void printViews(OpAsmPrinter &printer, Operation *, ArrayAttr views) {
                         [&](ViewAttr view) { printView(printer, view); });
 }
 
-//===-- Module level
-//---------------------------------------------------------===//
+/// `{ }` is an entry without steps, not a region without a block.
+static ParseResult parseSteps(OpAsmParser &parser, Region &body) {
+  if (parser.parseRegion(body, /*arguments=*/{})) {
+    return failure();
+  }
+  if (body.empty()) {
+    body.emplaceBlock();
+  }
+  return success();
+}
+
+static void printSteps(OpAsmPrinter &printer, Operation *, Region &body) {
+  printer.printRegion(body, /*printEntryBlockArgs=*/false);
+}
+
+//===-- Module level ------------------------------------------------------===//
 
 LogicalResult SegmentOp::verify() {
   if (getSize() == 0) {
@@ -199,8 +212,7 @@ LogicalResult StateOp::verify() {
   return success();
 }
 
-//===-- Entries and steps
-//----------------------------------------------------===//
+//===-- Entries and steps -------------------------------------------------===//
 
 LogicalResult EntryOp::verify() {
   for (NamedAttribute symbol : getSymbols()) {

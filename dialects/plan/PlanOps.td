@@ -59,7 +59,7 @@ def Plan_BufferOp : Plan_Op<"buffer", [Symbol]> {
       OptionalAttr<ElementsAttr>:$data);
   let assemblyFormat = [{
     $sym_name $kind $tier `size` $size (`at` $offset^)?
-    (`live` `[` $start^ `,` $end `)`)? (`in` $entry^)? (`from` $segment^)?
+    (`live` ` ` `[` $start^ `,` $end `)`)? (`in` $entry^)? (`from` $segment^)?
     (`data` $data^)? attr-dict
   }];
   let hasVerifier = 1;
@@ -98,7 +98,7 @@ def Plan_EntryOp : Plan_Op<"entry", [Symbol, NoTerminator, NoRegionArguments]> {
   let regions = (region SizedRegion<1>:$body);
   let assemblyFormat = [{
     $sym_name `symbols` $symbols (`past` $past^)? (`new_tokens` $new_tokens^)?
-    `inputs` $inputs `outputs` $outputs `derived` $derived attr-dict-with-keyword $body
+    `inputs` $inputs `outputs` $outputs `derived` $derived attr-dict-with-keyword custom<Steps>($body)
   }];
   let hasVerifier = 1;
   let hasRegionVerifier = 1;

@@ -1,6 +1,7 @@
 //===- llmc-opt.cpp - The pass driver for tests ----------------*- C++ -*-===//
 
 #include "dialects/graph/GraphDialect.h"
+#include "dialects/plan/PlanDialect.h"
 #include "passes/Passes.h"
 #include "passes/Pipelines.h"
 
@@ -10,7 +11,8 @@
 
 int main(int argc, char **argv) {
   mlir::DialectRegistry registry;
-  registry.insert<mlir::func::FuncDialect, llmc::graph::GraphDialect>();
+  registry.insert<mlir::func::FuncDialect, llmc::graph::GraphDialect,
+                  llmc::planir::PlanDialect>();
   llmc::registerLlmcPasses();
   llmc::registerPipelines();
   mlir::registerCanonicalizerPass();

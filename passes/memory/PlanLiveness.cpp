@@ -1,0 +1,92 @@
+//===- PlanLiveness.cpp - Lifetimes of buffers -----------------*- C++ -*-===//
+
+#include "passes/Passes.h"
+#include "passes/memory/Liveness.h"
+
+#include "mlir/IR/BuiltinOps.h"
+
+namespace llmc {
+#define GEN_PASS_DEF_PLANLIVENESSPASS
+#include "passes/Passes.h.inc"
+} // namespace llmc
+
+using namespace mlir;
+
+namespace llmc::memory {
+
+llvm::MapVector<StringAttr, Lifetime>
+computeLifetimes(planir::EntryOp entry) {
+  using planir::Kind;
+  llvm::MapVector<StringAttr, Lifetime> lifetimes;
+  auto module = entry->getParentOfType<ModuleOp>();
+  auto steps =
+      static_cast<uint32_t>(std::distance(entry.getBody().front().begin(),
+                                          entry.getBody().front().end()));
+  // UINT32_MAX: not touched yet.
+  for (auto buffer : module.getOps<planir::BufferOp>()) {
+    if (buffer.getEntry() == entry.getSymName()) {
+      lifetimes[buffer.getSymNameAttr()] = {UINT32_MAX, 0};
+    }
+  }
+  uint32_t index = 0;
+  auto touch = [&](FlatSymbolRefAttr buffer) {
+    auto it = lifetimes.find(buffer.getAttr());
+    if (it != lifetimes.end()) {
+      it->second.start = std::min(it->second.start, index);
+      it->second.end = index + 1;
+    }
+  };
+  for (Operation &step : entry.getBody().front()) {
+    if (auto launch = dyn_cast<planir::LaunchOp>(step)) {
+      for (planir::ViewAttr view : launch.operandViews()) {
+        touch(view.getBuffer());
+      }
+    } else if (auto copy = dyn_cast<planir::CopyOp>(step)) {
+      touch(copy.getBufferAttr());
+    }
+    ++index;
+  }
+  for (auto buffer : module.getOps<planir::BufferOp>()) {
+    auto it = lifetimes.find(buffer.getSymNameAttr());
+    if (it == lifetimes.end()) {
+      continue;
+    }
+    Lifetime &lifetime = it->second;
+    bool untouched = lifetime.start == UINT32_MAX;
+    if (untouched) {
+      lifetime = {0, 0};
+    }
+    // The caller fills inputs before step 0 and reads outputs after the last
+    // step, whether or not a step touches them.
+    if (buffer.getKind() == Kind::Input) {
+      lifetime = {0, std::max(lifetime.end, 1u)};
+    } else if (buffer.getKind() == Kind::Output) {
+      lifetime.end = std::max(steps, 1u);
+    }
+  }
+  return lifetimes;
+}
+
+void updateLifetimes(ModuleOp module) {
+  SymbolTable symbols(module);
+  Builder builder(module.getContext());
+  for (auto entry : module.getOps<planir::EntryOp>()) {
+    for (auto &[name, lifetime] : computeLifetimes(entry)) {
+      auto buffer = symbols.lookup<planir::BufferOp>(name);
+      buffer.setStartAttr(builder.getI64IntegerAttr(lifetime.start));
+      buffer.setEndAttr(builder.getI64IntegerAttr(lifetime.end));
+    }
+  }
+}
+
+} // namespace llmc::memory
+
+namespace llmc {
+namespace {
+
+struct PlanLiveness : impl::PlanLivenessPassBase<PlanLiveness> {
+  void runOnOperation() override { memory::updateLifetimes(getOperation()); }
+};
+
+} // namespace
+} // namespace llmc
