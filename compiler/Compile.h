@@ -13,6 +13,7 @@
 #include "runtime/support/Result.h"
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -61,12 +62,14 @@ struct CheckReport {
   uint64_t weightsBytes = 0;
   uint64_t minimumBytes = 0;  // at `context`
   uint64_t residentBytes = 0; // everything on the device, at `context`
-  struct ContextAtBudget {
-    uint64_t budgetBytes = 0;
-    int64_t context = 0; // largest that fits, 0 if none
-    bool resident = false;
+  /// What each context needs: read from the right, the largest context that
+  /// a budget allows.
+  struct ContextRow {
+    int64_t context = 0;
+    uint64_t minimumBytes = 0;
+    uint64_t residentBytes = 0; // nothing streams from here on
   };
-  std::vector<ContextAtBudget> contexts;
+  std::vector<ContextRow> contexts;
   std::vector<std::string> warnings;
 };
 Result<CheckReport> check(const CompileOptions &options);

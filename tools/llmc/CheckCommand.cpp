@@ -29,10 +29,10 @@ void printJson(const CheckReport &report) {
     out["operators"].push_back({{"name", op.name}, {"count", op.count}});
   }
   out["contexts"] = nlohmann::ordered_json::array();
-  for (const CheckReport::ContextAtBudget &row : report.contexts) {
-    out["contexts"].push_back({{"budget_bytes", row.budgetBytes},
-                               {"context", row.context},
-                               {"resident", row.resident}});
+  for (const CheckReport::ContextRow &row : report.contexts) {
+    out["contexts"].push_back({{"context", row.context},
+                               {"minimum_bytes", row.minimumBytes},
+                               {"resident_bytes", row.residentBytes}});
   }
   std::printf("%s\n", out.dump(2).c_str());
 }
@@ -56,15 +56,13 @@ void printText(const CheckReport &report) {
               static_cast<unsigned long long>(report.residentBytes),
               formatSize(report.residentBytes).c_str());
   if (!report.contexts.empty()) {
-    std::printf("  largest context by budget\n");
-    for (const CheckReport::ContextAtBudget &row : report.contexts) {
-      std::printf("    %10s  ", formatSize(row.budgetBytes).c_str());
-      if (row.context == 0) {
-        std::printf("too small\n");
-      } else {
-        std::printf("%8lld tokens, %s\n", static_cast<long long>(row.context),
-                    row.resident ? "nothing streams" : "weights stream");
-      }
+    std::printf(
+        "  context by budget     smallest budget     nothing streams\n");
+    for (const CheckReport::ContextRow &row : report.contexts) {
+      std::printf("    %8lld tokens  %18s  %18s\n",
+                  static_cast<long long>(row.context),
+                  formatSize(row.minimumBytes).c_str(),
+                  formatSize(row.residentBytes).c_str());
     }
   }
   std::printf("  operators\n");

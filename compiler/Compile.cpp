@@ -1,0 +1,342 @@
+//===- Compile.cpp - From an ONNX model to a plan -------------------------===//
+
+#include "compiler/Compile.h"
+
+#include "compiler/EmitExe.h"
+#include "compiler/Pipeline.h"
+#include "compiler/pack/WriteWeights.h"
+#include "runtime/plan/Checker.h"
+#include "runtime/plan/PlanWriter.h"
+#include "runtime/plan/Target.h"
+#include "runtime/plan/Validate.h"
+#include "runtime/support/Size.h"
+#include "runtime/tokenizer/Tokenizer.h"
+
+#include "mlir/IR/MLIRContext.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+
+namespace llmc::compiler {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+//===----------------------------------------------------------------------===//
+// Budget and target
+//===----------------------------------------------------------------------===//
+
+/// What --vram auto leaves to the rest of the machine.
+constexpr uint64_t kAutoMargin = uint64_t(512) << 20;
+
+Result<uint64_t> freeMemory() {
+  std::ifstream file("/proc/meminfo");
+  std::string key, unit;
+  uint64_t kilobytes = 0;
+  while (file >> key >> kilobytes >> unit) {
+    if (key == "MemAvailable:") {
+      return kilobytes * 1024;
+    }
+  }
+  return Error{ErrorCode::FileUnreadable,
+               "--vram auto: /proc/meminfo has no MemAvailable; give a size"};
+}
+
+Result<uint64_t> budgetOf(const CompileOptions &options) {
+  switch (options.budget.kind) {
+  case Budget::Kind::Unbounded:
+    return UINT64_MAX;
+  case Budget::Kind::Bytes:
+    return options.budget.bytes;
+  case Budget::Kind::Auto: {
+    Result<uint64_t> available = freeMemory();
+    if (!available) {
+      return available;
+    }
+    return *available -
+           std::min(*available / 2, std::max(kAutoMargin, *available / 10));
+  }
+  }
+  return UINT64_MAX;
+}
+
+Result<std::string> archOf(const CompileOptions &options) {
+  if (options.arch == "native") {
+    return plan::archName(plan::hostTarget().level);
+  }
+  if (plan::archLevel(options.arch) == 0) {
+    return Error{ErrorCode::InvalidArgument,
+                 "--arch: found '" + options.arch +
+                     "', expected native, x86-64, x86-64-v2, x86-64-v3 or "
+                     "x86-64-v4"};
+  }
+  return options.arch;
+}
+
+//===----------------------------------------------------------------------===//
+// Context
+//===----------------------------------------------------------------------===//
+
+constexpr int64_t kSmallestContext = 128;
+
+/// Without --ctx: the model's own context where nothing needs to stream at it;
+/// else the largest that nothing streams at; else the model's own, streaming;
+/// else the largest that compiles at all. Whole multiples of 64 tokens.
+Result<Lowered> lowerAtBestContext(mlir::MLIRContext &context,
+                                   CompileOptions options, uint64_t budget,
+                                   const std::shared_ptr<StageRecord> &record) {
+  Result<Lowered> full = lower(context, options, budget, record);
+  if (!full || options.context || budget == UINT64_MAX ||
+      full->model.info.context <= kSmallestContext ||
+      (!full->failure && !full->streams()) || (record && record->reached)) {
+    return full;
+  }
+  int64_t model = full->model.info.context;
+  auto at = [&](int64_t tokens) {
+    options.context = tokens;
+    return lower(context, options, budget, nullptr);
+  };
+  enum class Want { Resident, Feasible };
+  auto search = [&](Want want) -> Result<std::optional<Lowered>> {
+    auto good = [&](const Lowered &tried) {
+      return !tried.failure && (want == Want::Feasible || !tried.streams());
+    };
+    // The largest good multiple of 64 in [low, high); good(low) is known.
+    Result<Lowered> best = at(kSmallestContext);
+    if (!best) {
+      return best.error();
+    }
+    if (!good(*best)) {
+      return std::optional<Lowered>();
+    }
+    int64_t low = kSmallestContext / 64, high = (model + 63) / 64;
+    // Stop when 3 % more would not matter.
+    while (high - low > std::max<int64_t>(1, low / 32)) {
+      int64_t middle = (low + high) / 2;
+      Result<Lowered> tried = at(middle * 64);
+      if (!tried) {
+        return tried.error();
+      }
+      if (good(*tried)) {
+        best = std::move(tried);
+        low = middle;
+      } else {
+        high = middle;
+      }
+    }
+    return std::optional<Lowered>(std::move(*best));
+  };
+  for (Want want : {Want::Resident, Want::Feasible}) {
+    if (want == Want::Feasible && !full->failure) {
+      return full;
+    }
+    Result<std::optional<Lowered>> found = search(want);
+    if (!found) {
+      return found.error();
+    }
+    if (*found) {
+      (*found)->warnings.push_back(
+          "context set to " + std::to_string((*found)->model.info.context) +
+          " tokens, the largest " +
+          (want == Want::Resident ? "at which nothing streams"
+                                  : "that fits the budget") +
+          " (the model allows " + std::to_string(model) + "; --ctx chooses)");
+      return std::move(**found);
+    }
+  }
+  return full;
+}
+
+//===----------------------------------------------------------------------===//
+// Tokenizer and files
+//===----------------------------------------------------------------------===//
+
+/// The tokenizer's table. One that is found but not understood is a warning
+/// (the plan then shows token ids), one that was asked for an error.
+Result<std::string> tokenizerTable(const CompileOptions &options,
+                                   const import::ModelInfo &info,
+                                   std::vector<std::string> &warnings) {
+  std::string path =
+      options.tokenizer.empty() ? info.tokenizerPath : options.tokenizer;
+  if (path.empty()) {
+    return std::string();
+  }
+  Result<tokenizer::Tokenizer> loaded = tokenizer::Tokenizer::fromFile(path);
+  if (loaded) {
+    return loaded->serialize();
+  }
+  if (!options.tokenizer.empty()) {
+    return loaded.error();
+  }
+  warnings.push_back(loaded.error().message +
+                     "; the plan is made without a tokenizer");
+  return std::string();
+}
+
+struct Paths {
+  fs::path plan;
+  fs::path weights;
+};
+
+Result<Paths> pathsOf(const CompileOptions &options,
+                      const import::ModelInfo &info) {
+  Paths paths;
+  bool exe = options.emit == Emit::Exe;
+  if (!options.output.empty()) {
+    paths.plan = options.output;
+  } else {
+    paths.plan = fs::path(info.path).replace_extension(exe ? "" : ".plan");
+  }
+  fs::path folder =
+      paths.plan.has_parent_path() ? paths.plan.parent_path() : fs::path(".");
+  if (!fs::is_directory(folder)) {
+    return Error{ErrorCode::FileUnwritable,
+                 folder.string() + ": there is no such folder to write '" +
+                     paths.plan.filename().string() + "' into"};
+  }
+  if (fs::is_directory(paths.plan)) {
+    return Error{ErrorCode::FileUnwritable,
+                 paths.plan.string() + ": is a folder, expected a file name"};
+  }
+  paths.weights = options.weights.empty() ? folder / (info.name + ".weights")
+                                          : fs::path(options.weights);
+  return paths;
+}
+
+/// As the plan records it: relative to the plan's folder.
+std::string relativeTo(const fs::path &weights, const fs::path &plan) {
+  fs::path folder = fs::absolute(plan).parent_path();
+  return fs::absolute(weights)
+      .lexically_normal()
+      .lexically_relative(folder.lexically_normal())
+      .string();
+}
+
+} // namespace
+
+Result<CompileResult> compile(const CompileOptions &given,
+                              const Progress &progress) {
+  CompileOptions options = given;
+  if (options.target != "cpu") {
+    return Error{ErrorCode::Unsupported,
+                 "--target " + options.target +
+                     ": this build has no CUDA backend; use --target cpu"};
+  }
+  Result<std::string> arch = archOf(options);
+  if (!arch) {
+    return arch.error();
+  }
+  Result<uint64_t> budget = budgetOf(options);
+  if (!budget) {
+    return budget.error();
+  }
+  if (options.budget.kind == Budget::Kind::Auto) {
+    options.budget.bytes = *budget;
+  }
+
+  auto record = std::make_shared<StageRecord>();
+  record->untilAfter = options.untilAfter;
+  if (options.emit == Emit::Graph) {
+    record->untilAfter = "verify-graph";
+  }
+  record->dumpFolder = options.dumpStages;
+  if (!options.dumpStages.empty()) {
+    std::error_code failed;
+    fs::create_directories(options.dumpStages, failed);
+    if (failed) {
+      return Error{ErrorCode::FileUnwritable,
+                   options.dumpStages + ": " + failed.message()};
+    }
+  }
+
+  std::unique_ptr<mlir::MLIRContext> context = makeContext();
+  Result<Lowered> lowered =
+      lowerAtBestContext(*context, options, *budget, record);
+  if (!lowered) {
+    return lowered.error();
+  }
+  if (!record->error.empty()) {
+    return Error{ErrorCode::FileUnwritable, record->error};
+  }
+  CompileResult result;
+  result.warnings = std::move(lowered->warnings);
+  if (!record->untilAfter.empty()) {
+    if (!record->reached) {
+      std::string stages;
+      for (const std::string &stage : record->stages) {
+        if (stages.find(stage) == std::string::npos) {
+          stages += (stages.empty() ? "" : ", ") + stage;
+        }
+      }
+      return Error{ErrorCode::InvalidArgument,
+                   "--until-after: there is no stage '" + record->untilAfter +
+                       "'; the stages are " + stages};
+    }
+    result.text = std::move(record->text);
+    return result;
+  }
+  if (lowered->failure) {
+    result.failure = std::move(lowered->failure);
+    return result;
+  }
+  if (options.emit == Emit::PlanIR) {
+    result.text = printModule(*lowered->model.module);
+    return result;
+  }
+
+  const import::ModelInfo &info = lowered->model.info;
+  Result<Paths> paths = pathsOf(options, info);
+  if (!paths) {
+    return paths.error();
+  }
+  plan::Plan &plan = lowered->plan;
+  plan.arch = *arch;
+  options.context =
+      plan.context > 0 ? std::optional(plan.context) : std::nullopt;
+  plan.options = options.str();
+  plan.weightsFile = relativeTo(paths->weights, paths->plan);
+  Result<std::string> table = tokenizerTable(options, info, result.warnings);
+  if (!table) {
+    return table.error();
+  }
+  plan.tokenizer = std::move(*table);
+
+  Result<std::vector<pack::SegmentJob>> jobs = pack::collectSegmentJobs(
+      *lowered->model.module, lowered->model.weights, info.path);
+  if (!jobs) {
+    return jobs.error();
+  }
+  Result<pack::WeightsReport> packed = pack::writeWeights(
+      *jobs, lowered->model.weights, paths->weights.string(), plan, progress);
+  if (!packed) {
+    return packed.error();
+  }
+  plan.totals.weightsBytes = packed->fileBytes;
+  plan.totals.diskBytes = packed->fileBytes;
+
+  // The proof is not the planner's: it must hold before anything is written.
+  if (Result<void> valid = plan::validate(plan); !valid) {
+    return valid.error();
+  }
+  if (auto proof = plan::check(plan); !proof) {
+    return Error{ErrorCode::Internal, "the plan made here does not pass its "
+                                      "check (a fault of llmc): " +
+                                          proof.error().message};
+  }
+  Result<void> written =
+      options.emit == Emit::Exe
+          ? emitExe(plan, paths->weights.string(), paths->plan.string())
+          : plan::writePlan(plan, paths->plan.string());
+  if (!written) {
+    return written.error();
+  }
+  result.planPath = paths->plan.string();
+  result.weightsPath = paths->weights.string();
+  result.weightsReused = packed->reused;
+  result.plan = std::move(plan);
+  return result;
+}
+
+} // namespace llmc::compiler
