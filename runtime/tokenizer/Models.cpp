@@ -120,11 +120,11 @@ void Model::viterbi(std::string_view text, std::vector<Segment> &out) const {
   const Float unknownScore =
       static_cast<Float>(minScore) - static_cast<Float>(kUnknownPenalty);
   std::vector<Node> bestAt(text.size() + 1);
-  auto relax = [&](size_t begin, size_t length, int32_t id, auto score) {
+  auto relax = [&](size_t begin, size_t length, int32_t id, Float score) {
     Node &node = bestAt[begin + length];
-    auto candidate = score + bestAt[begin].score;
+    Float candidate = score + bestAt[begin].score;
     if (node.begin == std::string_view::npos || candidate > node.score) {
-      node = {id, static_cast<Float>(candidate), begin};
+      node = {id, candidate, begin};
     }
   };
   for (size_t begin = 0; begin < text.size();) {
@@ -137,11 +137,10 @@ void Model::viterbi(std::string_view text, std::vector<Segment> &out) const {
         return;
       }
       // A user-defined piece always wins: the bonus grows with its length.
-      double score =
-          kind(id) == PieceKind::UserDefined
-              ? static_cast<Float>(length) * static_cast<Float>(maxScore) - 0.1
-              : spec->scores[id];
-      relax(begin, length, static_cast<int32_t>(id), score);
+      double score = kind(id) == PieceKind::UserDefined
+                         ? static_cast<double>(length) * maxScore - 0.1
+                         : spec->scores[id];
+      relax(begin, length, static_cast<int32_t>(id), static_cast<Float>(score));
       single |= length == character;
     });
     if (!single) {

@@ -163,7 +163,7 @@ Tokenizer::Impl::build(Spec source) {
   impl->rawAdded.finish();
   impl->normalizedAdded.finish();
   if (needsWords) {
-    Result<Pattern> word = Pattern::compile("\\w");
+    Result<Pattern> word = Pattern::compile("[\\w\\x{200C}\\x{200D}]");
     if (!word) {
       return word.error();
     }

@@ -32,6 +32,9 @@ constexpr const char *kGpt2Words =
     R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
 // ASCII punctuation contains symbols that Unicode's class P does not.
 constexpr const char *kPunctuation = R"([\p{P}$+<=>^`|~])";
+// This one pattern is Rust's, where words also hold the two joiners.
+constexpr const char *kWords =
+    R"([\w\x{200C}\x{200D}]+|[^\w\s\x{200C}\x{200D}]+)";
 constexpr int kMaxNesting = 8;
 
 /// Keeps the first error and goes on with defaults, so that reading needs no
@@ -323,7 +326,7 @@ void Reader::preTokenizer(const json &node, int depth) {
   } else if (type == "Punctuation") {
     addSplit(kPunctuation, behavior(node, "Isolated"));
   } else if (type == "Whitespace") {
-    addSplit("\\w+|[^\\w\\s]+", SplitBehavior::Removed, true);
+    addSplit(kWords, SplitBehavior::Removed, true);
   } else if (type == "WhitespaceSplit") {
     addSplit("\\s", SplitBehavior::Removed);
   } else if (type == "CharDelimiterSplit") {
