@@ -39,14 +39,23 @@ const ByteMapTables &byteMap() {
   return tables;
 }
 
-/// Replaces every match of `pattern` by `content`.
+/// How long a text may become under rules that each multiply it. No real
+/// tokenizer comes near; where it is reached, the rest stays as it is.
+size_t growthLimit(size_t inputBytes) {
+  return (size_t(1) << 20) + inputBytes * 64;
+}
+
+/// Replaces every match of `pattern` by `content`, until `limit` is reached.
 std::string replaceAll(std::string_view text, const Pattern &pattern,
-                       std::string_view content) {
+                       std::string_view content, size_t limit) {
   std::vector<Range> matches;
   pattern.findAll(text, matches);
   std::string out;
   size_t last = 0;
   for (const Range &match : matches) {
+    if (out.size() > limit) {
+      break;
+    }
     out += text.substr(last, match.begin - last);
     out += content;
     last = match.end;
@@ -76,13 +85,17 @@ std::string strip(std::string_view text, bool left, bool right) {
 /// The form of this map in tokenizer.json works by grapheme clusters, and
 /// takes the shortest entry that a cluster begins with for the whole of it.
 std::string applyPrecompiled(std::string_view text, const CharacterMap &map,
-                             const Pattern &grapheme) {
+                             const Pattern &grapheme, size_t limit) {
   std::vector<Range> clusters;
   grapheme.findAll(text, clusters);
   std::string out;
   for (const Range &range : clusters) {
     std::string_view cluster =
         text.substr(range.begin, range.end - range.begin);
+    if (out.size() > limit) {
+      out += cluster;
+      continue;
+    }
     if (cluster.size() < 6) {
       if (auto match = map.shortestPrefix(cluster); match.length != 0) {
         out += match.replacement;
@@ -225,7 +238,11 @@ Result<Normalizer> Normalizer::create(const std::vector<NormalizerOp> &ops) {
 }
 
 std::string Normalizer::apply(std::string text) const {
+  size_t limit = growthLimit(text.size());
   for (const Step &step : steps) {
+    if (text.size() > limit) {
+      break;
+    }
     switch (step.op.kind) {
     case NormalizerKind::Nfc:
       text = normalize(text, NormalForm::C);
@@ -252,7 +269,7 @@ std::string Normalizer::apply(std::string text) const {
       break;
     case NormalizerKind::ReplaceLiteral:
     case NormalizerKind::ReplaceRegex:
-      text = replaceAll(text, *step.pattern, step.op.content);
+      text = replaceAll(text, *step.pattern, step.op.content, limit);
       break;
     case NormalizerKind::ByteMap: {
       std::string mapped;
@@ -261,7 +278,7 @@ std::string Normalizer::apply(std::string text) const {
       break;
     }
     case NormalizerKind::Precompiled:
-      text = applyPrecompiled(text, *step.map, *step.pattern);
+      text = applyPrecompiled(text, *step.map, *step.pattern, limit);
       break;
     }
   }
@@ -323,8 +340,9 @@ SentencePieceNormalizer::apply(std::string_view text,
   if (spec.addDummyPrefix) {
     out += space;
   }
+  size_t limit = growthLimit(text.size());
   bool afterSpace = spec.removeExtraWhitespaces;
-  while (!text.empty()) {
+  while (!text.empty() && out.size() <= limit) {
     std::string_view form = next(text, consumed);
     while (afterSpace && form.starts_with(' ')) {
       form.remove_prefix(1);

@@ -173,7 +173,12 @@ Words PreTokenizer::apply(std::string text, bool startsText) const {
     return words;
   }
   words.words.push_back({{0, words.text.size()}, startsText});
+  // Bounds what rules that each lengthen the text can do together.
+  size_t limit = (size_t(1) << 20) + words.text.size() * 64;
   for (const Step &step : steps) {
+    if (words.text.size() > limit) {
+      break;
+    }
     switch (step.op.kind) {
     case PreTokenizerKind::SplitLiteral:
     case PreTokenizerKind::SplitRegex:
