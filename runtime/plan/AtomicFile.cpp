@@ -189,8 +189,24 @@ Result<InputFile> InputFile::open(const std::string &path) {
   return file;
 }
 
+Result<InputFile> InputFile::openRange(const std::string &path, uint64_t base,
+                                       uint64_t bytes) {
+  Result<InputFile> file = open(path);
+  if (file && (base > file->length || bytes > file->length - base)) {
+    return Error{ErrorCode::FileTruncated,
+                 path + ": " + std::to_string(file->length) +
+                     " bytes, expected " + std::to_string(bytes) +
+                     " at byte " + std::to_string(base)};
+  }
+  if (file) {
+    file->start = base;
+    file->length = bytes;
+  }
+  return file;
+}
+
 InputFile::InputFile(InputFile &&other) noexcept
-    : name(std::move(other.name)), length(other.length),
+    : name(std::move(other.name)), start(other.start), length(other.length),
       fd(std::exchange(other.fd, -1)) {}
 
 InputFile &InputFile::operator=(InputFile &&other) noexcept {
@@ -199,6 +215,7 @@ InputFile &InputFile::operator=(InputFile &&other) noexcept {
       ::close(fd);
     }
     name = std::move(other.name);
+    start = other.start;
     length = other.length;
     fd = std::exchange(other.fd, -1);
   }
@@ -217,7 +234,7 @@ Result<void> InputFile::read(uint64_t offset, uint64_t bytes,
   while (bytes != 0) {
     ssize_t done =
         ::pread(fd, data, bytes < kMaxTransfer ? bytes : kMaxTransfer,
-                static_cast<off_t>(offset));
+                static_cast<off_t>(start + offset));
     if (done < 0 && errno == EINTR) {
       continue;
     }

@@ -60,6 +60,10 @@ private:
 class InputFile {
 public:
   static Result<InputFile> open(const std::string &path);
+  /// Bytes [base, base + bytes) of a file, as if they were a file of their
+  /// own: for a plan inside an executable.
+  static Result<InputFile> openRange(const std::string &path, uint64_t base,
+                                     uint64_t bytes);
 
   InputFile(InputFile &&other) noexcept;
   InputFile &operator=(InputFile &&other) noexcept;
@@ -74,11 +78,14 @@ public:
   const std::string &path() const { return name; }
   uint64_t size() const { return length; } // when opened
   int descriptor() const { return fd; }
+  /// Where offset 0 lies in the descriptor's file.
+  uint64_t base() const { return start; }
 
 private:
   InputFile() = default;
 
   std::string name;
+  uint64_t start = 0;
   uint64_t length = 0;
   int fd = -1;
 };

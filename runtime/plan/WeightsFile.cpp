@@ -340,11 +340,20 @@ decodeTable(const std::string &path, const WeightsPage &page,
   return stored;
 }
 
-Result<WeightsFile> WeightsFile::open(const std::string &path) try {
-  Result<InputFile> file = InputFile::open(path);
+Result<WeightsFile> WeightsFile::open(const std::string &path) {
+  return readTable(InputFile::open(path));
+}
+
+Result<WeightsFile> WeightsFile::openRange(const std::string &path,
+                                           uint64_t base, uint64_t bytes) {
+  return readTable(InputFile::openRange(path, base, bytes));
+}
+
+Result<WeightsFile> WeightsFile::readTable(Result<InputFile> file) try {
   if (!file) {
     return file.error();
   }
+  const std::string path = file->path();
   WeightsPage page;
   uint64_t present = std::min<uint64_t>(file->size(), sizeof(page));
   if (Result<void> read = file->read(0, present, &page); !read) {
@@ -385,7 +394,7 @@ Result<WeightsFile> WeightsFile::open(const std::string &path) try {
   return WeightsFile(std::move(*file), id, std::move(*stored));
 } catch (const std::bad_alloc &) {
   return Error{ErrorCode::OutOfMemory,
-               path + ": not enough memory to read its table"};
+               "not enough memory to read the table of a weights file"};
 }
 
 Result<void> WeightsFile::read(size_t index, uint64_t offset, uint64_t bytes,

@@ -107,6 +107,10 @@ public:
   /// Errors: WeightsMalformed, WeightsTruncated, WeightsChecksum,
   /// WeightsVersion.
   static Result<WeightsFile> open(const std::string &path);
+  /// The same for a weights file that lies at [base, base + bytes) of another
+  /// one; segment offsets still count from its own page 0.
+  static Result<WeightsFile> openRange(const std::string &path, uint64_t base,
+                                       uint64_t bytes);
 
   const std::string &path() const { return file.path(); }
   const Hash128 &id() const { return identity; }
@@ -114,6 +118,8 @@ public:
   uint64_t fileBytes() const { return file.size(); }
   /// For transfer engines with their own way of reading.
   int descriptor() const { return file.descriptor(); }
+  /// Where page 0 lies in the descriptor's file.
+  uint64_t base() const { return file.base(); }
 
   /// Reads bytes [offset, offset + bytes) of a segment. Thread-safe.
   Result<void> read(size_t segment, uint64_t offset, uint64_t bytes,
@@ -125,6 +131,7 @@ public:
   Result<void> verifyAll(const WeightsWriter::Progress &progress = {}) const;
 
 private:
+  static Result<WeightsFile> readTable(Result<InputFile> file);
   WeightsFile(InputFile file, Hash128 identity,
               std::vector<StoredSegment> stored);
 

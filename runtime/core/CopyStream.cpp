@@ -1,0 +1,137 @@
+//===- CopyStream.cpp -----------------------------------------------------===//
+//
+// Part of llmc, under the Apache License v2.0. See LICENSE for details.
+// SPDX-License-Identifier: Apache-2.0
+//
+//===----------------------------------------------------------------------===//
+
+#include "runtime/core/CopyStream.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <unistd.h>
+
+using namespace llmc;
+
+// Small enough that an abort is seen soon, large enough to cost nothing.
+static constexpr uint64_t kReadChunk = uint64_t(8) << 20;
+
+ReadFailure llmc::readFully(const WeightsSource &source, uint64_t offset,
+                            uint8_t *target, uint64_t bytes,
+                            const Events *events, uint32_t epoch) {
+  uint64_t done = 0;
+  while (done < bytes) {
+    if (events && events->aborted(epoch)) {
+      break;
+    }
+    const uint64_t at = source.base + offset + done;
+    const ssize_t got =
+        pread(source.fd, target + done, std::min(bytes - done, kReadChunk),
+              static_cast<off_t>(at));
+    if (got > 0) {
+      done += static_cast<uint64_t>(got);
+    } else if (got == 0) {
+      return {true, at, 0};
+    } else if (errno != EINTR) {
+      return {true, at, errno};
+    }
+  }
+  return {};
+}
+
+Error llmc::describe(const WeightsSource &source, const ReadFailure &failure) {
+  if (failure.error == 0) {
+    return {ErrorCode::WeightsTruncated, source.path +
+                                             ": the file ends before byte " +
+                                             std::to_string(failure.offset)};
+  }
+  return {ErrorCode::TransferFailed, source.path + ": cannot read at byte " +
+                                         std::to_string(failure.offset) + ": " +
+                                         std::strerror(failure.error) +
+                                         " (errno " +
+                                         std::to_string(failure.error) + ")"};
+}
+
+CopyStream::CopyStream(const WeightsSource &source, Events &events,
+                       Profiler *profiler)
+    : source(source), events(events), profiler(profiler),
+      thread([this] { loop(); }) {}
+
+CopyStream::~CopyStream() {
+  quit.store(true, std::memory_order_release);
+  requested.fetch_add(1, std::memory_order_release);
+  requested.notify_all();
+  thread.join();
+}
+
+void CopyStream::start(const Schedule &schedule, uint32_t entry,
+                       uint32_t epoch) {
+  this->schedule = &schedule;
+  this->entry = entry;
+  failure = {};
+  requested.store(epoch, std::memory_order_release);
+  requested.notify_all();
+}
+
+ReadFailure CopyStream::finish(uint32_t epoch) {
+  for (;;) {
+    const uint32_t seen = finished.load(std::memory_order_acquire);
+    if (seen == epoch) {
+      return failure;
+    }
+    finished.wait(seen, std::memory_order_acquire);
+  }
+}
+
+void CopyStream::loop() {
+  uint32_t last = 0;
+  for (;;) {
+    requested.wait(last, std::memory_order_acquire);
+    const uint32_t epoch = requested.load(std::memory_order_acquire);
+    if (quit.load(std::memory_order_acquire)) {
+      return;
+    }
+    if (epoch == last) {
+      continue;
+    }
+    last = epoch;
+    walk(*schedule, entry, epoch);
+    finished.store(epoch, std::memory_order_release);
+    finished.notify_all();
+  }
+}
+
+void CopyStream::walk(const Schedule &schedule, uint32_t entry,
+                      uint32_t epoch) {
+  for (uint32_t index : schedule.copyOrder) {
+    const Action &action = schedule.actions[index];
+    if (events.aborted(epoch)) {
+      return;
+    }
+    const uint64_t begin = profiler ? nowNanoseconds() : 0;
+    switch (action.kind) {
+    case plan::StepKind::Copy:
+      failure = readFully(source, action.fileOffset, action.target,
+                          action.bytes, &events, epoch);
+      if (failure.failed) {
+        events.abort(epoch);
+        return;
+      }
+      break;
+    case plan::StepKind::Signal:
+      events.signal(action.event, epoch);
+      break;
+    case plan::StepKind::Wait:
+      if (!events.wait(action.event, epoch)) {
+        return;
+      }
+      break;
+    case plan::StepKind::Launch:
+      break; // refused by Schedule::build
+    }
+    if (profiler) {
+      profiler->record(entry, action.step, begin, nowNanoseconds());
+    }
+  }
+}

@@ -1,0 +1,187 @@
+//===- Executor.cpp -------------------------------------------------------===//
+//
+// Part of llmc, under the Apache License v2.0. See LICENSE for details.
+// SPDX-License-Identifier: Apache-2.0
+//
+//===----------------------------------------------------------------------===//
+
+#include "runtime/core/Executor.h"
+
+#include <algorithm>
+
+using namespace llmc;
+using namespace llmc::plan;
+
+Executor::Executor(const Plan &plan, const TierMemory &memory,
+                   const WeightsSource &source, Profiler *profiler, bool poison)
+    : plan(plan), memory(memory), source(source), profiler(profiler),
+      poison(poison) {}
+
+Result<std::unique_ptr<Executor>>
+Executor::create(const Plan &plan, const TierMemory &memory,
+                 const WeightsSource &source, kernels::ThreadPool *pool,
+                 Profiler *profiler, bool poison) {
+  std::unique_ptr<Executor> executor(
+      new Executor(plan, memory, source, profiler, poison));
+  uint32_t numEvents = 0;
+  bool copies = false;
+  for (uint32_t i = 0; i < plan.entries.size(); ++i) {
+    Result<Schedule> schedule = Schedule::build(plan, i, memory, pool);
+    if (!schedule) {
+      return schedule.error();
+    }
+    numEvents = std::max(numEvents, plan.entries[i].numEvents);
+    copies |= !schedule->copyOrder.empty();
+    executor->schedules.push_back(std::move(*schedule));
+  }
+  executor->events = std::make_unique<Events>(numEvents);
+  if (copies && !poison) {
+    executor->copies =
+        std::make_unique<CopyStream>(source, *executor->events, profiler);
+  }
+  return executor;
+}
+
+Error Executor::kernelError(uint32_t entry, const Action &action,
+                            kernels::Status status) const {
+  const Step &step = plan.entries[entry].steps[action.step];
+  return {ErrorCode::KernelFailed,
+          "entry '" + plan.entries[entry].name + "' step " +
+              std::to_string(action.step) + " '" + step.name + "' (" +
+              std::string(name(step.kernel)) + "): " + status};
+}
+
+Result<void> Executor::run(uint32_t entry) {
+  if (poison) {
+    return runSerially(entry);
+  }
+  const Schedule &schedule = schedules[entry];
+  const bool copying = !schedule.copyOrder.empty();
+  ++epoch;
+  if (copying) {
+    copies->start(schedule, entry, epoch);
+  }
+  const Action *failed = nullptr;
+  kernels::Status status = nullptr;
+  ReadFailure ownRead;
+  for (uint32_t index : schedule.computeOrder) {
+    const Action &action = schedule.actions[index];
+    const uint64_t begin = profiler ? nowNanoseconds() : 0;
+    bool stop = false;
+    switch (action.kind) {
+    case StepKind::Launch:
+      status = action.kernel(action.launch);
+      if (status) {
+        failed = &action;
+        stop = true;
+      }
+      break;
+    case StepKind::Copy: // a synchronous copy, in order with the launches
+      ownRead =
+          readFully(source, action.fileOffset, action.target, action.bytes);
+      stop = ownRead.failed;
+      break;
+    case StepKind::Signal:
+      events->signal(action.event, epoch);
+      break;
+    case StepKind::Wait:
+      stop = !events->wait(action.event, epoch);
+      break;
+    }
+    if (stop) {
+      events->abort(epoch);
+      break;
+    }
+    if (profiler) {
+      profiler->record(entry, action.step, begin, nowNanoseconds());
+    }
+  }
+  ReadFailure otherRead;
+  if (copying) {
+    otherRead = copies->finish(epoch);
+  }
+  if (failed) {
+    return kernelError(entry, *failed, status);
+  }
+  if (ownRead.failed || otherRead.failed) {
+    return describe(source, ownRead.failed ? ownRead : otherRead);
+  }
+  return {};
+}
+
+// The plan's own order is one that respects every signal and wait, so the
+// streams can be run one step at a time; then "live at this step" is exact.
+Result<void> Executor::runSerially(uint32_t entry) {
+  const Schedule &schedule = schedules[entry];
+  for (const Action &action : schedule.actions) {
+    poisonAtStep(entry, action.step);
+    const uint64_t begin = profiler ? nowNanoseconds() : 0;
+    if (action.kind == StepKind::Launch) {
+      if (kernels::Status status = action.kernel(action.launch)) {
+        return kernelError(entry, action, status);
+      }
+    } else if (action.kind == StepKind::Copy) {
+      const ReadFailure failure =
+          readFully(source, action.fileOffset, action.target, action.bytes);
+      if (failure.failed) {
+        return describe(source, failure);
+      }
+    }
+    if (profiler) {
+      profiler->record(entry, action.step, begin, nowNanoseconds());
+    }
+  }
+  return {};
+}
+
+void llmc::fillPoison(uint8_t *data, uint64_t bytes) {
+  constexpr uint8_t pattern[2] = {0xa0, 0x7f};
+  for (uint64_t i = 0; i < bytes; ++i) {
+    data[i] = pattern[i % 2];
+  }
+}
+
+void Executor::poisonAtStep(uint32_t entry, uint32_t step) {
+  struct Range {
+    uint64_t begin;
+    uint64_t end;
+  };
+  for (int tier = 0; tier < 2; ++tier) {
+    std::vector<Range> live;
+    std::vector<Range> dead;
+    for (const Buffer &b : plan.buffers) {
+      if (static_cast<int>(b.tier) != tier || b.size == 0) {
+        continue;
+      }
+      const bool always = b.entry == kNone;
+      const bool now = b.entry == entry && b.start <= step && step < b.end;
+      if (always || now) {
+        live.push_back({b.offset, b.offset + b.size});
+      } else if (step != 0 && b.entry == entry && b.end == step) {
+        dead.push_back({b.offset, b.offset + b.size});
+      }
+    }
+    // What another entry or the run before left behind goes at step 0; later
+    // only what has just died has to be overwritten.
+    if (step == 0) {
+      dead.push_back({0, memory.size[tier]});
+    }
+    std::sort(live.begin(), live.end(),
+              [](const Range &a, const Range &b) { return a.begin < b.begin; });
+    for (const Range &range : dead) {
+      uint64_t at = range.begin;
+      for (const Range &keep : live) {
+        if (keep.end <= at || keep.begin >= range.end) {
+          continue;
+        }
+        if (keep.begin > at) {
+          fillPoison(memory.base[tier] + at, keep.begin - at);
+        }
+        at = std::max(at, keep.end);
+      }
+      if (at < range.end) {
+        fillPoison(memory.base[tier] + at, range.end - at);
+      }
+    }
+  }
+}

@@ -1,0 +1,70 @@
+//===- Executor.h - Walks the steps of a plan ------------------*- C++ -*-===//
+//
+// Part of llmc, under the Apache License v2.0. See LICENSE for details.
+// SPDX-License-Identifier: Apache-2.0
+//
+//===----------------------------------------------------------------------===//
+//
+// Runs one entry: the compute stream on the caller (kernels use the pool), the
+// copy stream on the transfer thread. A run that fails drains the transfer
+// thread before it returns, so the next run starts from a clean slate.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef LLMC_RUNTIME_CORE_EXECUTOR_H
+#define LLMC_RUNTIME_CORE_EXECUTOR_H
+
+#include "runtime/core/CopyStream.h"
+#include "runtime/core/Events.h"
+#include "runtime/core/Profiler.h"
+#include "runtime/core/Schedule.h"
+
+#include <memory>
+
+namespace llmc {
+
+class Executor {
+public:
+  /// All arguments but `pool` must outlive the executor; `profiler` may be
+  /// nullptr. With `poison` every run first fills what is not live with
+  /// signalling NaNs, again after each step that ends a lifetime, and runs
+  /// both streams one after the other in the plan's order.
+  static Result<std::unique_ptr<Executor>>
+  create(const plan::Plan &plan, const TierMemory &memory,
+         const WeightsSource &source, kernels::ThreadPool *pool,
+         Profiler *profiler, bool poison);
+
+  Schedule &schedule(uint32_t entry) { return schedules[entry]; }
+  const Schedule &schedule(uint32_t entry) const { return schedules[entry]; }
+
+  /// Runs an entry whose schedule is bound and whose inputs are written.
+  /// Allocates only on failure.
+  Result<void> run(uint32_t entry);
+
+private:
+  Executor(const plan::Plan &plan, const TierMemory &memory,
+           const WeightsSource &source, Profiler *profiler, bool poison);
+
+  Result<void> runSerially(uint32_t entry);
+  void poisonAtStep(uint32_t entry, uint32_t step);
+  Error kernelError(uint32_t entry, const Action &action,
+                    kernels::Status status) const;
+
+  const plan::Plan &plan;
+  const TierMemory &memory;
+  const WeightsSource &source;
+  Profiler *profiler;
+  bool poison;
+  std::vector<Schedule> schedules;
+  std::unique_ptr<Events> events;
+  std::unique_ptr<CopyStream> copies; // none if no entry copies
+  uint32_t epoch = 0;
+};
+
+/// Fills `bytes` bytes with a pattern that is a NaN as f32 (signalling), f16
+/// and bf16, and a large number as an integer.
+void fillPoison(uint8_t *data, uint64_t bytes);
+
+} // namespace llmc
+
+#endif // LLMC_RUNTIME_CORE_EXECUTOR_H

@@ -1,0 +1,144 @@
+//===- Machine.cpp --------------------------------------------------------===//
+//
+// Part of llmc, under the Apache License v2.0. See LICENSE for details.
+// SPDX-License-Identifier: Apache-2.0
+//
+//===----------------------------------------------------------------------===//
+
+#include "runtime/core/Machine.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <fcntl.h>
+#include <sched.h>
+#include <string_view>
+#include <unistd.h>
+
+using namespace llmc;
+
+namespace {
+
+std::string readSmallFile(const char *path) {
+  std::string text;
+  const int fd = open(path, O_RDONLY | O_CLOEXEC);
+  if (fd < 0) {
+    return text;
+  }
+  char chunk[4096];
+  for (ssize_t n; (n = read(fd, chunk, sizeof(chunk))) > 0;) {
+    text.append(chunk, static_cast<size_t>(n));
+  }
+  close(fd);
+  return text;
+}
+
+/// The number behind `key` in a "key value" list; UINT64_MAX if absent.
+uint64_t field(const std::string &text, const char *key) {
+  size_t at = 0;
+  const size_t length = std::strlen(key);
+  while (at < text.size()) {
+    if (text.compare(at, length, key) == 0) {
+      return std::strtoull(text.c_str() + at + length, nullptr, 10);
+    }
+    at = text.find('\n', at);
+    if (at == std::string::npos) {
+      break;
+    }
+    ++at;
+  }
+  return UINT64_MAX;
+}
+
+/// What one memory cgroup still grants, counting clean file pages as free.
+uint64_t cgroupRoom(const std::string &folder, const char *limitFile,
+                    const char *usageFile, const char *inactive,
+                    const char *active) {
+  const std::string limitText = readSmallFile((folder + limitFile).c_str());
+  const std::string usageText = readSmallFile((folder + usageFile).c_str());
+  if (limitText.empty() || usageText.empty() || limitText[0] == 'm') {
+    return UINT64_MAX;
+  }
+  const uint64_t limit = std::strtoull(limitText.c_str(), nullptr, 10);
+  uint64_t usage = std::strtoull(usageText.c_str(), nullptr, 10);
+  if (limit >= uint64_t(1) << 60) {
+    return UINT64_MAX; // v1's way to say "no limit"
+  }
+  const std::string stat = readSmallFile((folder + "memory.stat").c_str());
+  for (const char *key : {inactive, active}) {
+    const uint64_t cache = field(stat, key);
+    usage -= cache == UINT64_MAX ? 0 : std::min(cache, usage);
+  }
+  return limit > usage ? limit - usage : 0;
+}
+
+} // namespace
+
+uint64_t llmc::availableMemory() {
+  uint64_t room = field(readSmallFile("/proc/meminfo"), "MemAvailable:");
+  room = room == UINT64_MAX ? room : room * 1024;
+  // "12:memory:/path" (v1) or "0::/path" (v2). Inside a container the path may
+  // not be visible; then the root of the mount is the container's own group.
+  const std::string groups = readSmallFile("/proc/self/cgroup");
+  size_t at = 0;
+  while (at < groups.size()) {
+    size_t end = groups.find('\n', at);
+    end = end == std::string::npos ? groups.size() : end;
+    const std::string line = groups.substr(at, end - at);
+    at = end + 1;
+    const size_t first = line.find(':');
+    const size_t second =
+        first == std::string::npos ? first : line.find(':', first + 1);
+    if (second == std::string::npos) {
+      continue;
+    }
+    const std::string kind = line.substr(first + 1, second - first - 1);
+    const std::string path = line.substr(second + 1);
+    for (const std::string &place : {path, std::string()}) {
+      if (kind == "memory") {
+        room = std::min(
+            room, cgroupRoom("/sys/fs/cgroup/memory" + place + "/",
+                             "memory.limit_in_bytes", "memory.usage_in_bytes",
+                             "total_inactive_file ", "total_active_file "));
+      } else if (kind.empty()) {
+        room = std::min(room, cgroupRoom("/sys/fs/cgroup" + place + "/",
+                                         "memory.max", "memory.current",
+                                         "inactive_file ", "active_file "));
+      }
+    }
+  }
+  return room;
+}
+
+uint64_t llmc::peakResidentBytes() {
+  const uint64_t kib = field(readSmallFile("/proc/self/status"), "VmHWM:");
+  return kib == UINT64_MAX ? 0 : kib * 1024;
+}
+
+int llmc::defaultThreads() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  if (sched_getaffinity(0, sizeof(set), &set) == 0) {
+    return std::max(1, CPU_COUNT(&set));
+  }
+  return 1;
+}
+
+std::string llmc::formatBytes(uint64_t bytes) {
+  char text[64];
+  if (bytes < 1024) {
+    std::snprintf(text, sizeof(text), "%llu bytes",
+                  static_cast<unsigned long long>(bytes));
+    return text;
+  }
+  constexpr const char *units[] = {"KiB", "MiB", "GiB", "TiB"};
+  double value = static_cast<double>(bytes) / 1024;
+  int unit = 0;
+  while (value >= 1024 && unit < 3) {
+    value /= 1024;
+    ++unit;
+  }
+  std::snprintf(text, sizeof(text), "%.1f %s", value, units[unit]);
+  return text;
+}

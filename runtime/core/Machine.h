@@ -1,0 +1,32 @@
+//===- Machine.h - What this machine has -----------------------*- C++ -*-===//
+//
+// Part of llmc, under the Apache License v2.0. See LICENSE for details.
+// SPDX-License-Identifier: Apache-2.0
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef LLMC_RUNTIME_CORE_MACHINE_H
+#define LLMC_RUNTIME_CORE_MACHINE_H
+
+#include <cstdint>
+#include <string>
+
+namespace llmc {
+
+/// Bytes that can be had without swapping: the least of /proc/meminfo's
+/// MemAvailable and what the memory cgroup (v1 or v2) still grants.
+/// UINT64_MAX if unknown.
+uint64_t availableMemory();
+
+/// The process's largest resident set so far, in bytes (VmHWM).
+uint64_t peakResidentBytes();
+
+/// Threads to use: the cores this process may run on.
+int defaultThreads();
+
+/// "12.3 MiB", for messages.
+std::string formatBytes(uint64_t bytes);
+
+} // namespace llmc
+
+#endif // LLMC_RUNTIME_CORE_MACHINE_H

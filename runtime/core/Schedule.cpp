@@ -1,0 +1,224 @@
+//===- Schedule.cpp -------------------------------------------------------===//
+//
+// Part of llmc, under the Apache License v2.0. See LICENSE for details.
+// SPDX-License-Identifier: Apache-2.0
+//
+//===----------------------------------------------------------------------===//
+
+#include "runtime/core/Schedule.h"
+
+#include <algorithm>
+
+using namespace llmc;
+using namespace llmc::plan;
+
+static int64_t floorDiv(int64_t a, int64_t b) {
+  const int64_t q = a / b;
+  return (a % b != 0 && (a % b < 0) != (b < 0)) ? q - 1 : q;
+}
+
+// The checker has bounded every node, so nothing overflows; the unsigned
+// detour only keeps a fault of the checker from being undefined behaviour.
+static int64_t apply(ExprOp op, int64_t a, int64_t b) {
+  switch (op) {
+  case ExprOp::Add:
+    return static_cast<int64_t>(uint64_t(a) + uint64_t(b));
+  case ExprOp::Mul:
+    return static_cast<int64_t>(uint64_t(a) * uint64_t(b));
+  case ExprOp::FloorDiv:
+    return b == 0 || b == -1 ? -a : floorDiv(a, b);
+  case ExprOp::CeilDiv:
+    return b == 0 || b == -1 ? -a : -floorDiv(-a, b);
+  case ExprOp::Mod:
+    return b == 0 || b == -1 ? 0 : a - b * floorDiv(a, b);
+  case ExprOp::Min:
+    return std::min(a, b);
+  case ExprOp::Max:
+    return std::max(a, b);
+  case ExprOp::Constant:
+  case ExprOp::Symbol:
+    break;
+  }
+  return 0;
+}
+
+uint8_t *llmc::bufferAddress(const Plan &plan, uint32_t buffer,
+                             const TierMemory &memory) {
+  if (buffer >= plan.buffers.size()) {
+    return nullptr;
+  }
+  const Buffer &b = plan.buffers[buffer];
+  const auto tier = static_cast<size_t>(b.tier);
+  if (tier >= memory.base.size() || b.offset > memory.size[tier] ||
+      b.size > memory.size[tier] - b.offset) {
+    return nullptr;
+  }
+  return memory.base[tier] + b.offset;
+}
+
+uint32_t llmc::symbolOf(const Entry &entry, uint32_t expr) {
+  if (expr >= entry.exprs.size() || entry.exprs[expr].op != ExprOp::Symbol) {
+    return kNone;
+  }
+  return entry.exprs[expr].a;
+}
+
+static Error malformed(const Entry &entry, size_t step, std::string what) {
+  return {ErrorCode::PlanUnsafe, "entry '" + entry.name + "' step " +
+                                     std::to_string(step) + " ('" +
+                                     entry.steps[step].name + "'): " + what};
+}
+
+Result<Schedule> Schedule::build(const Plan &plan, uint32_t index,
+                                 const TierMemory &memory,
+                                 kernels::ThreadPool *pool) {
+  const Entry &entry = plan.entries[index];
+  Schedule s;
+  s.source = &entry;
+  s.symbolValues.resize(entry.symbols.size());
+  s.values.resize(entry.exprs.size());
+
+  size_t numTensors = 0;
+  size_t numParams = 0;
+  for (const Step &step : entry.steps) {
+    numTensors += step.operands.size();
+    numParams += step.params.size();
+  }
+  // Sized once: launches keep spans into these.
+  s.tensors.resize(numTensors);
+  s.params.resize(numParams);
+  s.actions.reserve(entry.steps.size());
+
+  size_t tensor = 0;
+  size_t param = 0;
+  for (size_t i = 0; i < entry.steps.size(); ++i) {
+    const Step &step = entry.steps[i];
+    Action action;
+    action.kind = step.kind;
+    action.stream = step.stream;
+    action.step = static_cast<uint32_t>(i);
+    switch (step.kind) {
+    case StepKind::Launch: {
+      if (step.stream != Stream::Compute) {
+        return malformed(entry, i, "a launch on the copy stream");
+      }
+      action.kernel = kernels::lookupHostKernel(step.kernel);
+      if (!action.kernel) {
+        return malformed(entry, i,
+                         "this build has no kernel '" +
+                             std::string(name(step.kernel)) + "'");
+      }
+      kernels::Tensor *first = s.tensors.data() + tensor;
+      for (const Operand &operand : step.operands) {
+        kernels::Tensor &t = s.tensors[tensor++];
+        uint8_t *base = bufferAddress(plan, operand.buffer, memory);
+        if (!base || operand.offset > plan.buffers[operand.buffer].size) {
+          return malformed(entry, i, "an operand lies outside its arena");
+        }
+        if (operand.dims.size() > kernels::kMaxRank) {
+          return malformed(
+              entry, i,
+              "an operand of rank " + std::to_string(operand.dims.size()) +
+                  ", at most " + std::to_string(kernels::kMaxRank) +
+                  " is supported");
+        }
+        t.data = base + operand.offset;
+        t.dtype = operand.dtype;
+        t.packing = operand.packing;
+        t.rank = static_cast<int>(operand.dims.size());
+        for (size_t d = 0; d < operand.dims.size(); ++d) {
+          s.patches.push_back({&t.dims[d], operand.dims[d]});
+        }
+      }
+      int64_t *firstParam = s.params.data() + param;
+      for (uint32_t expr : step.params) {
+        s.patches.push_back({&s.params[param++], expr});
+      }
+      action.launch.operands = {first, step.operands.size()};
+      action.launch.params = {firstParam, step.params.size()};
+      action.launch.ints = step.ints;
+      action.launch.floats = step.floats;
+      action.launch.pool = pool;
+      break;
+    }
+    case StepKind::Copy: {
+      uint8_t *base = bufferAddress(plan, step.buffer, memory);
+      if (!base || step.segment >= plan.segments.size()) {
+        return malformed(entry, i, "a copy outside its arena or segment");
+      }
+      const uint64_t room = plan.buffers[step.buffer].size;
+      const Segment &segment = plan.segments[step.segment];
+      if (step.targetOffset > room || step.bytes > room - step.targetOffset ||
+          step.sourceOffset > segment.size ||
+          step.bytes > segment.size - step.sourceOffset) {
+        return malformed(entry, i, "a copy beyond its buffer or segment");
+      }
+      action.target = base + step.targetOffset;
+      action.fileOffset = segment.offset + step.sourceOffset;
+      action.bytes = step.bytes;
+      break;
+    }
+    case StepKind::Signal:
+    case StepKind::Wait:
+      if (step.event >= entry.numEvents) {
+        return malformed(entry, i, "an event that the entry does not have");
+      }
+      action.event = step.event;
+      break;
+    }
+    (step.stream == Stream::Copy ? s.copyOrder : s.computeOrder)
+        .push_back(action.step);
+    s.actions.push_back(action);
+  }
+
+  for (const Patch &patch : s.patches) {
+    if (patch.expr >= entry.exprs.size()) {
+      return {ErrorCode::PlanUnsafe,
+              "entry '" + entry.name + "': a dimension without expression"};
+    }
+  }
+  for (size_t i = 0; i < entry.exprs.size(); ++i) {
+    const ExprNode &node = entry.exprs[i];
+    const bool good = node.op == ExprOp::Constant ||
+                      (node.op == ExprOp::Symbol ? node.a < entry.symbols.size()
+                                                 : node.a < i && node.b < i);
+    if (!good) {
+      return {ErrorCode::PlanUnsafe, "entry '" + entry.name + "': expression " +
+                                         std::to_string(i) +
+                                         " refers to what comes after it"};
+    }
+  }
+  return s;
+}
+
+Result<void> Schedule::bind() {
+  const Entry &entry = *source;
+  for (size_t i = 0; i < symbolValues.size(); ++i) {
+    const Symbol &symbol = entry.symbols[i];
+    if (symbolValues[i] < symbol.lower || symbolValues[i] > symbol.upper) {
+      return {ErrorCode::InputMismatch,
+              "entry '" + entry.name + "': '" + symbol.name + "' is " +
+                  std::to_string(symbolValues[i]) + ", the plan was made for " +
+                  std::to_string(symbol.lower) + " to " +
+                  std::to_string(symbol.upper)};
+    }
+  }
+  for (size_t i = 0; i < values.size(); ++i) {
+    const ExprNode &node = entry.exprs[i];
+    switch (node.op) {
+    case ExprOp::Constant:
+      values[i] = node.value;
+      break;
+    case ExprOp::Symbol:
+      values[i] = symbolValues[node.a];
+      break;
+    default:
+      values[i] = apply(node.op, values[node.a], values[node.b]);
+      break;
+    }
+  }
+  for (const Patch &patch : patches) {
+    *patch.target = values[patch.expr];
+  }
+  return {};
+}
