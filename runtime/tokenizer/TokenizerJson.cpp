@@ -12,14 +12,9 @@
 //===----------------------------------------------------------------------===//
 
 #include "runtime/tokenizer/ConfigJson.h"
+#include "runtime/tokenizer/JsonFields.h"
 #include "runtime/tokenizer/Spec.h"
 #include "runtime/tokenizer/Unicode.h"
-
-#include <nlohmann/json.hpp>
-
-#include <algorithm>
-#include <unordered_map>
-#include <unordered_set>
 
 namespace llmc::tokenizer {
 
@@ -37,70 +32,11 @@ constexpr const char *kWords =
     R"([\w\x{200C}\x{200D}]+|[^\w\s\x{200C}\x{200D}]+)";
 constexpr int kMaxNesting = 8;
 
-/// Keeps the first error and goes on with defaults, so that reading needs no
-/// check after every field.
-class Reader {
+class Reader : JsonFields {
 public:
   Result<Spec> read(const json &file);
 
 private:
-  void fail(ErrorCode code, const std::string &message) {
-    if (!failed) {
-      failed = true;
-      error = {code, "tokenizer.json: " + message};
-    }
-  }
-  void malformed(const std::string &message) {
-    fail(ErrorCode::TokenizerMalformed, message);
-  }
-  void unsupported(const char *part, const std::string &type) {
-    fail(ErrorCode::TokenizerUnsupported,
-         std::string(part) + " of type \"" + type + "\" is not supported");
-  }
-
-  static const json *find(const json &object, const char *key) {
-    if (!object.is_object()) {
-      return nullptr;
-    }
-    auto it = object.find(key);
-    return it == object.end() || it->is_null() ? nullptr : &*it;
-  }
-  std::string text(const json &object, const char *key,
-                   const char *fallback = nullptr) {
-    const json *value = find(object, key);
-    if (value && value->is_string()) {
-      return value->get<std::string>();
-    }
-    if (value || !fallback) {
-      malformed(std::string("\"") + key + "\" is not a string");
-      return {};
-    }
-    return fallback;
-  }
-  bool flag(const json &object, const char *key, bool fallback) {
-    const json *value = find(object, key);
-    if (value && !value->is_boolean()) {
-      malformed(std::string("\"") + key + "\" is not true or false");
-    }
-    return value && value->is_boolean() ? value->get<bool>() : fallback;
-  }
-  int64_t number(const json &value, const std::string &name) {
-    if (!value.is_number_integer() || value < 0 || value > INT32_MAX) {
-      malformed(name + " is not an id");
-      return 0;
-    }
-    return value.get<int64_t>();
-  }
-  /// The members of a list; none if it is missing.
-  const json &list(const json &object, const char *key) {
-    static const json empty = json::array();
-    const json *value = find(object, key);
-    if (value && value->is_array()) {
-      return *value;
-    }
-    malformed(std::string("\"") + key + "\" is not a list");
-    return empty;
-  }
   bool enter(int depth) {
     if (depth > kMaxNesting) {
       malformed("sequences nested deeper than " + std::to_string(kMaxNesting));
@@ -113,9 +49,6 @@ private:
   void preTokenizer(const json &node, int depth);
   void postProcessor(const json &node, int depth);
   void decoder(const json &node, int depth);
-  void model(const json &node);
-  void bpe(const json &node);
-  void unigram(const json &node);
   bool pattern(const json &node, std::string &out);
   SplitBehavior behavior(const json &node, const char *fallback);
   PrependScheme prependScheme(const json &node);
@@ -123,8 +56,6 @@ private:
                 bool invert = false);
 
   Spec spec;
-  Error error;
-  bool failed = false;
 };
 
 /// Bytes of base64; false if it is malformed.
@@ -438,137 +369,15 @@ void Reader::decoder(const json &node, int depth) {
   spec.decoders.push_back(std::move(op));
 }
 
-void Reader::model(const json &node) {
-  std::string type = text(node, "type", "");
-  if (type.empty()) { // files older than the tag
-    type = find(node, "merges")   ? "BPE"
-           : find(node, "unk_id") ? "Unigram"
-                                  : "unknown";
-  }
-  if (type == "BPE") {
-    bpe(node);
-  } else if (type == "Unigram") {
-    unigram(node);
-  } else {
-    unsupported("a model", type);
-  }
-}
-
-void Reader::bpe(const json &node) {
-  spec.model = ModelKind::MergeBpe;
-  const json *vocab = find(node, "vocab");
-  if (!vocab || !vocab->is_object()) {
-    malformed("the BPE model's \"vocab\" is not an object");
-    return;
-  }
-  if (const json *dropout = find(node, "dropout");
-      dropout && (!dropout->is_number() || *dropout != 0)) {
-    fail(ErrorCode::TokenizerUnsupported,
-         "a BPE model with dropout chooses at random");
-    return;
-  }
-  int64_t size = 0;
-  for (const auto &[piece, id] : vocab->items()) {
-    size = std::max(size, number(id, "the id of \"" + piece + "\"") + 1);
-  }
-  if (size > int64_t(kMaxVocabulary)) {
-    malformed("an id of " + std::to_string(size - 1) + "; the limit is " +
-              std::to_string(kMaxVocabulary - 1));
-  }
-  if (failed) {
-    return;
-  }
-  std::vector<const std::string *> byId(size, nullptr);
-  std::unordered_map<std::string_view, uint32_t> ids;
-  ids.reserve(vocab->size());
-  for (const auto &[piece, id] : vocab->get_ref<const json::object_t &>()) {
-    const std::string *&slot = byId[id.get<int64_t>()];
-    if (slot) {
-      malformed("\"" + *slot + "\" and \"" + piece + "\" share an id");
-      return;
-    }
-    slot = &piece;
-    ids.emplace(piece, id.get<uint32_t>());
-  }
-  for (const std::string *piece : byId) {
-    spec.pieces.push(piece ? *piece : std::string_view());
-    spec.kinds.push_back(
-        static_cast<uint8_t>(piece ? PieceKind::Normal : PieceKind::Absent));
-  }
-
-  spec.continuingPrefix = text(node, "continuing_subword_prefix", "");
-  spec.endOfWordSuffix = text(node, "end_of_word_suffix", "");
-  spec.byteFallback = flag(node, "byte_fallback", false);
-  spec.ignoreMerges = flag(node, "ignore_merges", false);
-  spec.fuseUnknown = flag(node, "fuse_unk", false);
-  if (std::string unknown = text(node, "unk_token", ""); !unknown.empty()) {
-    auto it = ids.find(unknown);
-    if (it == ids.end()) {
-      malformed("the unk_token \"" + unknown + "\" is not in the vocabulary");
-      return;
-    }
-    spec.unknown = static_cast<int32_t>(it->second);
-  }
-
-  const json &merges = list(node, "merges");
-  spec.merges.reserve(merges.size());
-  std::string joined;
-  for (const json &merge : merges) {
-    std::string_view left, right;
-    if (merge.is_string()) {
-      std::string_view both = merge.get_ref<const std::string &>();
-      size_t space = both.find(' ');
-      if (space != std::string_view::npos &&
-          both.find(' ', space + 1) == std::string_view::npos) {
-        left = both.substr(0, space);
-        right = both.substr(space + 1);
-      }
-    } else if (merge.is_array() && merge.size() == 2 && merge[0].is_string() &&
-               merge[1].is_string()) {
-      left = merge[0].get_ref<const std::string &>();
-      right = merge[1].get_ref<const std::string &>();
-    }
-    joined = left;
-    joined += right.substr(std::min(
-        right.size(), left.empty() ? 0 : spec.continuingPrefix.size()));
-    auto leftId = ids.find(left), rightId = ids.find(right),
-         joinedId = ids.find(joined);
-    if (leftId == ids.end() || rightId == ids.end() || joinedId == ids.end()) {
-      malformed("merge " + std::to_string(spec.merges.size()) + ", " +
-                merge.dump() + ", is not two tokens that make a third");
-      return;
-    }
-    spec.merges.push_back({leftId->second, rightId->second, joinedId->second});
-  }
-}
-
-void Reader::unigram(const json &node) {
-  spec.model = ModelKind::Unigram;
-  spec.fuseUnknown = true;
-  spec.byteFallback = flag(node, "byte_fallback", false);
-  for (const json &entry : list(node, "vocab")) {
-    if (!entry.is_array() || entry.size() != 2 || !entry[0].is_string() ||
-        !entry[1].is_number() || spec.pieces.size() >= kMaxVocabulary) {
-      malformed("entry " + std::to_string(spec.pieces.size()) +
-                " of the Unigram vocabulary is not a piece and a score");
-      return;
-    }
-    spec.pieces.push(entry[0].get_ref<const std::string &>());
-    spec.scores.push_back(entry[1].get<double>());
-    spec.kinds.push_back(static_cast<uint8_t>(PieceKind::Normal));
-  }
-  if (const json *unknown = find(node, "unk_id")) {
-    spec.unknown = static_cast<int32_t>(number(*unknown, "\"unk_id\""));
-  }
-}
-
 Result<Spec> Reader::read(const json &file) {
   const json *modelNode = find(file, "model");
   if (!modelNode) {
     malformed("there is no \"model\"");
     return error;
   }
-  model(*modelNode);
+  if (Result<void> model = readJsonModel(*modelNode, spec); !model) {
+    return model.error();
+  }
   addedTokens(file);
   if (const json *node = find(file, "normalizer")) {
     normalizer(*node, 0);
