@@ -5,7 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "runtime/core/EmbeddedPlan.h"
+#include "runtime/plan/EmbeddedPlan.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>

@@ -7,8 +7,8 @@
 
 #include "core_plans.h"
 
-#include "runtime/core/EmbeddedPlan.h"
 #include "runtime/core/Session.h"
+#include "runtime/plan/EmbeddedPlan.h"
 
 #include <fcntl.h>
 #include <unistd.h>

@@ -8,8 +8,8 @@
 #ifndef LLMC_TOOLS_LLMC_RUN_COMMANDS_H
 #define LLMC_TOOLS_LLMC_RUN_COMMANDS_H
 
-#include "runtime/core/EmbeddedPlan.h"
 #include "runtime/core/Session.h"
+#include "runtime/plan/EmbeddedPlan.h"
 #include "runtime/support/Result.h"
 
 #include <CLI/CLI.hpp>

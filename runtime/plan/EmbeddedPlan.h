@@ -19,8 +19,8 @@
 //
 //===----------------------------------------------------------------------===//
 
-#ifndef LLMC_RUNTIME_CORE_EMBEDDEDPLAN_H
-#define LLMC_RUNTIME_CORE_EMBEDDEDPLAN_H
+#ifndef LLMC_RUNTIME_PLAN_EMBEDDEDPLAN_H
+#define LLMC_RUNTIME_PLAN_EMBEDDEDPLAN_H
 
 #include <array>
 #include <cstdint>
@@ -80,4 +80,4 @@ std::optional<EmbeddedPlan> readEmbeddedPlan(const char *path);
 
 } // namespace llmc
 
-#endif // LLMC_RUNTIME_CORE_EMBEDDEDPLAN_H
+#endif // LLMC_RUNTIME_PLAN_EMBEDDEDPLAN_H
