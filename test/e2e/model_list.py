@@ -5,8 +5,12 @@ import dataclasses
 from suite import OUT, REPO, SHARED, Skip
 
 FP32 = 1e-4
-# Weights of 4 and 8 bits, and int8 activations, where one rounding may fall to the other side.
-QUANTIZED = 2e-2
+QUANTIZED = 2e-2  # weights of 4 and 8 bits
+# Activations rounded to int8 at run time: where a value lies between two codes, the last bit of a
+# sum decides, and the KV cache keeps it. ONNX Runtime differs from itself by 0.26 (with its graph
+# optimizations and without), so rows may differ this much and most choices must agree; the
+# arithmetic of such products is held to the bit in quantized.py.
+ROUNDED_ACTIVATIONS = 1.0
 
 ONCE_UPON = (1, 403, 407, 261, 378, 432, 383, 286, 261, 376, 298, 315, 421, 395, 317, 426, 338)
 
@@ -67,6 +71,6 @@ DECODERS = [
     Model("stories-nbits-qdq", tolerance=QUANTIZED),
     Model("stories-nbits-gidx", tolerance=QUANTIZED),
     Model("stories-qdq-axis", tolerance=QUANTIZED),
-    Model("stories-dynamic-int8", tolerance=QUANTIZED),
-    Model("stories-dynamic-uint8", tolerance=QUANTIZED),
+    Model("stories-dynamic-int8", tolerance=ROUNDED_ACTIVATIONS),
+    Model("stories-dynamic-uint8", tolerance=ROUNDED_ACTIVATIONS),
 ]

@@ -30,6 +30,17 @@ def is_present(name):
     return bool(re.match(r"present", name))
 
 
+def open_session(path):
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 3
+    # DequantizeLinear + MatMul is fused there, and would round activations to int8 by default.
+    options.add_session_config_entry("session.qdq_matmulnbits_accuracy_level", "1")
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
 class Decoder:
     """An ONNX decoder with its KV state held here.
 
@@ -38,17 +49,8 @@ class Decoder:
     first, in the order of the inputs.
     """
 
-    def __init__(self, path, config=None):
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.log_severity_level = 3
-        for key, value in (config or {}).items():
-            options.add_session_config_entry(key, value)
-        self.session = onnxruntime.InferenceSession(
-            str(path), options, providers=["CPUExecutionProvider"]
-        )
+    def __init__(self, path):
+        self.session = open_session(path)
         self.inputs = {value.name: value for value in self.session.get_inputs()}
         self.outputs = [value.name for value in self.session.get_outputs()]
         self.state_inputs = [name for name in self.inputs if is_state(name)]
@@ -168,9 +170,7 @@ def once(path, feed):
     """One run of a model without state; every output by name."""
 
     def compute():
-        import onnxruntime
-
-        session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        session = open_session(path)
         names = [value.name for value in session.get_outputs()]
         return dict(zip(names, session.run(names, feed)))
 
