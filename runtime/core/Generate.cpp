@@ -189,6 +189,7 @@ Result<std::span<const float>> Session::step(const TokenEntry &e,
     return ran.error();
   }
   pastTokens += count;
+  lastEntry = e.entry;
   const int64_t lastRow = schedule.value(e.logitsRows) - 1;
   const uint64_t rowBytes = row.size() * bitWidth(e.logitsType) / 8;
   toFloat(e.logits + static_cast<uint64_t>(lastRow) * rowBytes, e.logitsType,

@@ -92,7 +92,11 @@ Session::run(const std::string &entryName, std::span<const TensorView> inputs) {
   std::vector<NamedTensor> outputs;
   for (const Port &port : entry.outputs) {
     if (port.role == PortRole::State) {
-      Result<NamedTensor> state = gatherState(index, port);
+      const int64_t tokens =
+          entry.newTokens == kNone
+              ? 0
+              : executor->schedule(index).value(entry.newTokens);
+      Result<NamedTensor> state = gatherState(index, port, tokens);
       if (!state) {
         return state.error();
       }
@@ -307,11 +311,28 @@ Result<void> Session::checkDerived(uint32_t index, const DerivedInput &derived,
   return {};
 }
 
+Result<std::vector<NamedTensor>> Session::states() const {
+  std::vector<NamedTensor> result;
+  if (lastEntry == kNone) {
+    return result;
+  }
+  for (const Port &port : thePlan.entries[lastEntry].outputs) {
+    if (port.role != PortRole::State) {
+      continue;
+    }
+    Result<NamedTensor> state = gatherState(lastEntry, port, pastTokens);
+    if (!state) {
+      return state.error();
+    }
+    result.push_back(std::move(*state));
+  }
+  return result;
+}
+
 // A block holds [outer.., blockTokens, inner..]; the dense result is
 // [outer.., tokens, inner..].
-Result<NamedTensor> Session::gatherState(uint32_t index,
-                                         const Port &port) const {
-  const Entry &entry = thePlan.entries[index];
+Result<NamedTensor> Session::gatherState(uint32_t index, const Port &port,
+                                         int64_t tokens) const {
   const Schedule &schedule = executor->schedule(index);
   if (port.state >= thePlan.states.size()) {
     return {ErrorCode::PlanUnsafe,
@@ -323,8 +344,6 @@ Result<NamedTensor> Session::gatherState(uint32_t index,
   out.name = port.name;
   out.dtype = state.dtype;
   out.dims = state.outer;
-  const int64_t tokens =
-      entry.newTokens == kNone ? 0 : schedule.value(entry.newTokens);
   out.dims.push_back(tokens);
   out.dims.insert(out.dims.end(), state.inner.begin(), state.inner.end());
   // A batch below the plan's uses the leading part of the outer dimensions.

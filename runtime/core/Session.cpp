@@ -289,6 +289,7 @@ Result<void> Session::fillArena(bool checksum) {
 
 void Session::reset() {
   pastTokens = 0;
+  lastEntry = kNone;
   if (poison) {
     // A kernel that looks behind the tokens it was given shows.
     for (const State &state : thePlan.states) {

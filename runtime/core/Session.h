@@ -109,6 +109,10 @@ public:
   /// Empties the state.
   void reset();
 
+  /// The state that prefill() and decode() built so far, under the names of
+  /// the model's outputs, past() tokens long.
+  Result<std::vector<NamedTensor>> states() const;
+
   /// Nothing if the plan can generate, else why not.
   Result<void> canGenerate() const;
 
@@ -159,7 +163,8 @@ private:
                           const TensorView &input);
   Result<void> checkDerived(uint32_t entry, const plan::DerivedInput &derived,
                             const TensorView &input) const;
-  Result<NamedTensor> gatherState(uint32_t entry, const plan::Port &port) const;
+  Result<NamedTensor> gatherState(uint32_t entry, const plan::Port &port,
+                                  int64_t tokens) const;
 
   plan::Plan thePlan;
   std::string path;
@@ -176,6 +181,7 @@ private:
   Error whyNoGeneration;
   std::vector<float> row;
   int64_t pastTokens = 0;
+  uint32_t lastEntry = plan::kNone; // that built the state
   bool poison = false;
   double secondsToLoad = 0;
   const std::atomic<bool> *cancel = nullptr;

@@ -16,8 +16,10 @@
 
 #include <atomic>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 
 namespace llmc::tool {
@@ -59,6 +61,11 @@ void addVerify(CLI::App &app, std::optional<EmbeddedPlan> embedded, Job &job);
 /// embedded plan does.
 void addGenerateOptions(CLI::App &app, std::optional<EmbeddedPlan> embedded,
                         Job &job);
+
+/// Writes each tensor as DIR/NAME.npy, making DIR; characters of a name outside
+/// [A-Za-z0-9._-] become '_'. Returns the file of each name.
+Result<std::map<std::string, std::string>>
+writeTensors(const std::string &dir, std::span<const NamedTensor> tensors);
 
 /// Writes the profile's table to stderr and the trace to its file.
 Result<void> reportProfile(Session &session, bool table,

@@ -31,6 +31,7 @@ struct GenerateOptions {
   std::vector<std::string> stops;
   std::vector<int64_t> force;
   std::string logitsOut;
+  std::string stateOut;
   SamplerOptions sampler;
   bool poison = false;
   bool profile = false;
@@ -235,6 +236,15 @@ static int run(const GenerateOptions &options) {
       return fail(wrote.error());
     }
   }
+  if (!options.stateOut.empty()) {
+    Result<std::vector<NamedTensor>> states = session.states();
+    if (!states) {
+      return fail(states.error());
+    }
+    if (auto wrote = writeTensors(options.stateOut, *states); !wrote) {
+      return fail(wrote.error());
+    }
+  }
   if (options.plan.json) {
     nlohmann::ordered_json json;
     json["prompt_tokens"] = outcome->prompt;
@@ -297,6 +307,9 @@ void tool::addGenerateOptions(CLI::App &app,
           ->delimiter(',');
   app.add_option("--logits-out", options->logitsOut,
                  "Write one f32 row of logits per step to this .npy");
+  app.add_option("--state-out", options->stateOut,
+                 "Write the final state as this folder's .npy files, named as "
+                 "the model's outputs");
   app.add_option("--temperature", options->sampler.temperature,
                  "Sample at this temperature (default 0: greedy)")
       ->check(CLI::NonNegativeNumber);

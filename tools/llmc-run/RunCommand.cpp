@@ -11,10 +11,8 @@
 #include <nlohmann/json.hpp>
 
 #include <cstdio>
-#include <filesystem>
 #include <iostream>
 #include <map>
-#include <system_error>
 
 using namespace llmc;
 using namespace llmc::tool;
@@ -30,21 +28,6 @@ struct RunOptions {
   std::string trace;
 };
 } // namespace
-
-/// Characters outside [A-Za-z0-9._-] become '_'; never a hidden file.
-static std::string fileName(const std::string &name) {
-  std::string out;
-  for (char c : name) {
-    const bool plain = (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
-                       (c >= '0' && c <= '9') || c == '.' || c == '_' ||
-                       c == '-';
-    out += plain ? c : '_';
-  }
-  if (out.empty() || out[0] == '.') {
-    out.insert(0, "_");
-  }
-  return out + ".npy";
-}
 
 static int run(const RunOptions &options) {
   std::vector<npy::Array> arrays;
@@ -84,32 +67,12 @@ static int run(const RunOptions &options) {
   }
   std::map<std::string, std::string> files;
   if (!options.outputDir.empty()) {
-    std::error_code code;
-    std::filesystem::create_directories(options.outputDir, code);
-    if (code) {
-      return fail({ErrorCode::FileUnwritable, "cannot make the folder " +
-                                                  options.outputDir + ": " +
-                                                  code.message()});
+    Result<std::map<std::string, std::string>> wrote =
+        writeTensors(options.outputDir, *outputs);
+    if (!wrote) {
+      return fail(wrote.error());
     }
-    for (const NamedTensor &output : *outputs) {
-      const std::string file =
-          (std::filesystem::path(options.outputDir) / fileName(output.name))
-              .string();
-      for (const auto &[other, used] : files) {
-        if (used == file) {
-          return fail({ErrorCode::FileUnwritable,
-                       "outputs '" + other + "' and '" + output.name +
-                           "' would both be written to " + file});
-        }
-      }
-      if (Result<void> wrote =
-              npy::write(file, output.dtype, output.dims, output.data.data(),
-                         output.data.size());
-          !wrote) {
-        return fail(wrote.error());
-      }
-      files[output.name] = file;
-    }
+    files = std::move(*wrote);
   }
   nlohmann::ordered_json json;
   json["entry"] = entry;
