@@ -1,0 +1,219 @@
+//===- CheckKernels.cpp - What each kernel may touch ----------------------===//
+//
+// Part of llmc, under the Apache License v2.0. See LICENSE for details.
+// SPDX-License-Identifier: Apache-2.0
+//
+//===----------------------------------------------------------------------===//
+
+#include "runtime/plan/CheckKernels.h"
+
+#include "runtime/plan/KernelRules.h"
+#include "runtime/plan/Validate.h"
+
+#include <algorithm>
+
+namespace llmc::plan {
+
+static bool multiplyInto(uint64_t &product, uint64_t factor) {
+  return !__builtin_mul_overflow(product, factor, &product);
+}
+
+/// Bytes of `elements` elements; nullopt if the bits overflow.
+static std::optional<uint64_t> elementBytes(uint64_t elements, DType dtype) {
+  if (!multiplyInto(elements, bitWidth(dtype)) || elements > INT64_MAX) {
+    return std::nullopt;
+  }
+  return (elements + 7) / 8;
+}
+
+std::optional<uint64_t> tensorBytes(const EntryBounds &bounds, DType dtype,
+                                    const std::vector<uint32_t> &dims) {
+  uint64_t elements = 1;
+  bool overflow = false;
+  for (uint32_t dim : dims) {
+    if (bounds[dim].lower < 0) {
+      return std::nullopt;
+    }
+    overflow |= !multiplyInto(elements, uint64_t(bounds[dim].upper));
+  }
+  return overflow ? std::nullopt : elementBytes(elements, dtype);
+}
+
+std::optional<uint64_t> stateBytes(const State &state) {
+  uint64_t blocks =
+      state.capacity == 0
+          ? 0
+          : (uint64_t(state.capacity) - 1) / uint64_t(state.blockTokens) + 1;
+  uint64_t elements = blocks;
+  bool good = multiplyInto(elements, uint64_t(state.blockTokens));
+  for (const std::vector<int64_t> *dims : {&state.outer, &state.inner}) {
+    for (int64_t dim : *dims) {
+      good = good && multiplyInto(elements, uint64_t(dim));
+    }
+  }
+  return good ? elementBytes(elements, state.dtype) : std::nullopt;
+}
+
+/// Whole panels of 64 rows.
+static std::optional<uint64_t> panelBytes(const EntryBounds &bounds,
+                                          const Operand &operand) {
+  if (operand.dims.size() != 2) {
+    return std::nullopt;
+  }
+  Interval n = bounds[operand.dims[0]], k = bounds[operand.dims[1]];
+  if (n.lower < 0 || k.lower < 0 || n.upper > INT64_MAX - 64) {
+    return std::nullopt;
+  }
+  uint64_t elements = (uint64_t(n.upper) + 63) / 64 * 64;
+  return multiplyInto(elements, uint64_t(k.upper))
+             ? elementBytes(elements, operand.dtype)
+             : std::nullopt;
+}
+
+Result<std::vector<TouchedRange>> checkLaunch(const Plan &plan,
+                                              const Entry &entry,
+                                              const EntryBounds &bounds,
+                                              size_t stepIndex) {
+  const Step &step = entry.steps[stepIndex];
+  auto unsafe = [&](std::string what) {
+    return Error{ErrorCode::PlanUnsafe,
+                 describeStep(entry, stepIndex) + ": " + std::move(what)};
+  };
+  auto label = [&](size_t i) {
+    return "operand " + std::to_string(i) + " (buffer '" +
+           plan.buffers[step.operands[i].buffer].name + "')";
+  };
+
+  // Dimensions first: the rules below multiply them.
+  std::vector<TouchedRange> touched(step.operands.size());
+  for (size_t i = 0; i < step.operands.size(); ++i) {
+    const Operand &operand = step.operands[i];
+    const Buffer &buffer = plan.buffers[operand.buffer];
+    bool isState = buffer.kind == BufferKind::State;
+    std::optional<uint64_t> bytes;
+    if (isState) {
+      // LaunchRules::stateOf compares the operand with it.
+      auto state = std::find_if(
+          plan.states.begin(), plan.states.end(),
+          [&](const State &s) { return s.buffer == operand.buffer; });
+      bytes = state == plan.states.end() ? std::nullopt : stateBytes(*state);
+    } else if (operand.packing == Packing::Panel64) {
+      bytes = panelBytes(bounds, operand);
+    } else {
+      bytes = tensorBytes(bounds, operand.dtype, operand.dims);
+    }
+    uint64_t end;
+    if (!bytes || __builtin_add_overflow(operand.offset, *bytes, &end)) {
+      return unsafe(label(i) + ": its dimensions may be negative or its size " +
+                    "overflows");
+    }
+    if (end > buffer.size) {
+      return unsafe(label(i) + " needs bytes [" +
+                    std::to_string(operand.offset) + ", " +
+                    std::to_string(end) + "), the buffer has " +
+                    std::to_string(buffer.size));
+    }
+    if (operand.offset * 8 % bitWidth(operand.dtype) != 0) {
+      return unsafe(label(i) + " starts at byte " +
+                    std::to_string(operand.offset) + ", inside an element of " +
+                    std::string(name(operand.dtype)));
+    }
+    if (buffer.tier != Tier::Device) {
+      return unsafe(label(i) + " does not lie on the device");
+    }
+    bool mayBeState = step.kernel == KernelId::KvAppend ||
+                      step.kernel == KernelId::KvRead ||
+                      step.kernel == KernelId::Attention;
+    if (isState && !mayBeState) {
+      return unsafe(label(i) + ": this kernel does not know the state's " +
+                    "block layout");
+    }
+    bool mayBePanels = (step.kernel == KernelId::Linear && i == 1) ||
+                       (step.kernel == KernelId::Gather && i == 0);
+    if (operand.packing == Packing::Panel64 && !mayBePanels) {
+      return unsafe(label(i) + " is packed in panels, which this kernel does " +
+                    "not read there");
+    }
+    TouchedRange &range = touched[i];
+    range.buffer = operand.buffer;
+    range.bytes = {operand.offset, end};
+    range.reads = operand.access != Access::Write;
+    range.writes = operand.access != Access::Read;
+    range.written = range.writes ? range.bytes : ByteRange{};
+    for (uint32_t dim : operand.dims) {
+      range.symbolic |= bounds[dim].lower != bounds[dim].upper;
+    }
+  }
+
+  LaunchRules rules(plan, entry, bounds, step);
+  if (!rules.check()) {
+    return unsafe(rules.problem);
+  }
+  if (step.kernel == KernelId::Attention && step.ints[1] == 0) {
+    for (size_t i : {size_t(1), size_t(2)}) {
+      if (plan.buffers[step.operands[i].buffer].kind == BufferKind::State) {
+        return unsafe(label(i) + " is a state, but fromState is 0");
+      }
+    }
+  }
+
+  for (size_t i = 0; i < step.operands.size(); ++i) {
+    const Operand &operand = step.operands[i];
+    bool isOutput = i >= rules.firstOutput;
+    // A kernel reads what it is given and writes its results, whatever the
+    // plan says about access.
+    if (isOutput != (operand.access != Access::Read)) {
+      return unsafe(label(i) + (isOutput ? " is a result, but marked as read"
+                                         : " is an input, but marked as " +
+                                               std::string("written")));
+    }
+    BufferKind kind = plan.buffers[operand.buffer].kind;
+    if (isOutput &&
+        (kind == BufferKind::Weight || kind == BufferKind::Constant)) {
+      return unsafe(label(i) + " is a weight or constant and must not be " +
+                    "written");
+    }
+    if (kind == BufferKind::State && isOutput &&
+        step.kernel != KernelId::KvAppend) {
+      return unsafe(label(i) + ": only kv_append writes a state");
+    }
+  }
+  if (step.kernel == KernelId::StridedCopy) {
+    TouchedRange &out = touched[1];
+    bool partial = step.operands[1].access == Access::ReadWrite;
+    // What it leaves alone may be unwritten yet.
+    out.reads = false;
+    out.written = {out.bytes.begin + rules.copied->begin,
+                   out.bytes.begin + rules.copied->end};
+    if (partial) {
+      out.bytes = out.written;
+    }
+  }
+
+  // Results must not lie over other operands, except where the kernel reads an
+  // element before it writes the same one.
+  for (size_t out = rules.firstOutput; out < touched.size(); ++out) {
+    for (size_t i = 0; i < out; ++i) {
+      const TouchedRange &a = touched[i], &b = touched[out];
+      if (a.buffer != b.buffer || a.bytes.begin >= b.bytes.end ||
+          b.bytes.begin >= a.bytes.end) {
+        continue;
+      }
+      bool same = a.bytes.begin == b.bytes.begin &&
+                  a.bytes.end == b.bytes.end &&
+                  bitWidth(step.operands[i].dtype) ==
+                      bitWidth(step.operands[out].dtype);
+      if (!same || i >= rules.firstOutput || out != rules.firstOutput ||
+          !mayWriteOver(step.kernel, i)) {
+        return unsafe("its result " + label(out) + " overwrites " + label(i) +
+                      " at bytes [" +
+                      std::to_string(std::max(a.bytes.begin, b.bytes.begin)) +
+                      ", " +
+                      std::to_string(std::min(a.bytes.end, b.bytes.end)) + ")");
+      }
+    }
+  }
+  return touched;
+}
+
+} // namespace llmc::plan

@@ -1,0 +1,66 @@
+//===- CheckKernels.h - What each kernel may touch -------------*- C++ -*-===//
+//
+// Part of llmc, under the Apache License v2.0. See LICENSE for details.
+// SPDX-License-Identifier: Apache-2.0
+//
+//===----------------------------------------------------------------------===//
+//
+// The checker's own knowledge of the kernels, derived from KernelId.h alone.
+//
+// A kernel indexes its operands by their dimensions; two dimensions that it
+// takes to be the same (K of a row and K of a weight) must have the same
+// bound. Then whatever the dimensions are at run time, and whichever of them
+// the kernel loops over, it stays within each operand's bytes at the bound.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef LLMC_RUNTIME_PLAN_CHECKKERNELS_H
+#define LLMC_RUNTIME_PLAN_CHECKKERNELS_H
+
+#include "runtime/plan/Bounds.h"
+#include "runtime/plan/Plan.h"
+#include "runtime/support/Result.h"
+
+#include <cstdint>
+#include <vector>
+
+namespace llmc::plan {
+
+/// Bytes [begin, end) of a buffer.
+struct ByteRange {
+  uint64_t begin = 0;
+  uint64_t end = 0;
+};
+
+/// What a step may do to a buffer.
+struct TouchedRange {
+  uint32_t buffer = 0;
+  ByteRange bytes;
+  bool reads = false;
+  bool writes = false;
+  /// Dimensions vary: the bound may be larger than what an earlier step wrote
+  /// under other names of the same dimensions (a reshape).
+  bool symbolic = false;
+  /// What counts as written afterwards, within `bytes`.
+  ByteRange written;
+};
+
+/// The bytes of a dense tensor with these dimensions at their bounds; nullopt
+/// on overflow or a negative dimension.
+std::optional<uint64_t> tensorBytes(const EntryBounds &bounds, DType dtype,
+                                    const std::vector<uint32_t> &dims);
+
+/// The bytes of a state: whole blocks. nullopt on overflow.
+std::optional<uint64_t> stateBytes(const State &state);
+
+/// Checks the launch against the kernel's contract and returns the bytes of
+/// each operand, in order. PlanUnsafe names step and operand. Whether the
+/// ranges lie in their buffers is checked here too.
+Result<std::vector<TouchedRange>> checkLaunch(const Plan &plan,
+                                              const Entry &entry,
+                                              const EntryBounds &bounds,
+                                              size_t stepIndex);
+
+} // namespace llmc::plan
+
+#endif // LLMC_RUNTIME_PLAN_CHECKKERNELS_H

@@ -1,0 +1,306 @@
+//===- Checker.cpp - The proof that a plan is safe to run -----------------===//
+//
+// Part of llmc, under the Apache License v2.0. See LICENSE for details.
+// SPDX-License-Identifier: Apache-2.0
+//
+//===----------------------------------------------------------------------===//
+
+#include "runtime/plan/Checker.h"
+
+#include "runtime/plan/AtomicFile.h"
+#include "runtime/plan/Bounds.h"
+#include "runtime/plan/CheckKernels.h"
+#include "runtime/plan/CheckMemory.h"
+#include "runtime/plan/CheckStreams.h"
+#include "runtime/plan/Report.h"
+#include "runtime/plan/Validate.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+namespace llmc::plan {
+
+static Error unsafe(std::string what) {
+  return {ErrorCode::PlanUnsafe, std::move(what)};
+}
+
+/// A copy stays in its segment and its slot.
+static Result<TouchedRange> checkCopy(const Plan &plan, const Entry &entry,
+                                      size_t index) {
+  const Step &step = entry.steps[index];
+  const Segment &segment = plan.segments[step.segment];
+  const Buffer &buffer = plan.buffers[step.buffer];
+  // validate(): neither sum wraps.
+  if (step.sourceOffset + step.bytes > segment.size) {
+    return unsafe(describeStep(entry, index) + ": copies bytes [" +
+                  std::to_string(step.sourceOffset) + ", " +
+                  std::to_string(step.sourceOffset + step.bytes) +
+                  ") of segment '" + segment.name + "', which has " +
+                  std::to_string(segment.size));
+  }
+  if (step.targetOffset + step.bytes > buffer.size) {
+    return unsafe(describeStep(entry, index) + ": copies to bytes [" +
+                  std::to_string(step.targetOffset) + ", " +
+                  std::to_string(step.targetOffset + step.bytes) +
+                  ") of buffer '" + buffer.name + "', which has " +
+                  std::to_string(buffer.size));
+  }
+  if (buffer.kind != BufferKind::Staging || buffer.tier == Tier::Disk) {
+    return unsafe(describeStep(entry, index) + ": copies into buffer '" +
+                  buffer.name + "' of kind " + std::string(name(buffer.kind)) +
+                  ", which is not a staging slot");
+  }
+  ByteRange bytes{step.targetOffset, step.targetOffset + step.bytes};
+  return TouchedRange{step.buffer, bytes, false, true, false, bytes};
+}
+
+/// What a step touches is live at that step.
+static Result<void> checkLive(const Plan &plan, uint32_t entryIndex,
+                              size_t index,
+                              const std::vector<TouchedRange> &ranges) {
+  const Entry &entry = plan.entries[entryIndex];
+  for (const TouchedRange &range : ranges) {
+    const Buffer &buffer = plan.buffers[range.buffer];
+    if (buffer.entry == kNone) {
+      continue;
+    }
+    if (buffer.entry != entryIndex) {
+      return unsafe(describeStep(entry, index) + ": touches buffer '" +
+                    buffer.name + "' of entry '" +
+                    plan.entries[buffer.entry].name + "'");
+    }
+    if (index < buffer.start || index >= buffer.end) {
+      return unsafe(describeStep(entry, index) + ": touches buffer '" +
+                    buffer.name + "', which is live in [" +
+                    std::to_string(buffer.start) + ", " +
+                    std::to_string(buffer.end) + ")");
+    }
+  }
+  return {};
+}
+
+static Result<void> checkPorts(const Plan &plan, uint32_t entryIndex,
+                               const EntryBounds &bounds) {
+  const Entry &entry = plan.entries[entryIndex];
+  auto check = [&](const Port &port, bool isInput) -> Result<void> {
+    if (port.role == PortRole::State) {
+      return isInput ? Result<void>(unsafe("entry '" + entry.name +
+                                           "': input '" + port.name +
+                                           "' has the role of a final state"))
+                     : Result<void>();
+    }
+    const Buffer &buffer = plan.buffers[port.buffer];
+    std::string where = "entry '" + entry.name +
+                        "': " + (isInput ? "input '" : "output '") + port.name +
+                        "' (buffer '" + buffer.name + "')";
+    std::optional<uint64_t> bytes = tensorBytes(bounds, port.dtype, port.dims);
+    if (!bytes || *bytes > buffer.size) {
+      return unsafe(where + " needs " +
+                    (bytes ? std::to_string(*bytes) : "too many") +
+                    " bytes, the buffer has " + std::to_string(buffer.size));
+    }
+    if (buffer.tier != Tier::Device ||
+        (buffer.entry != kNone && buffer.entry != entryIndex)) {
+      return unsafe(where + " does not lie on the device or belongs to " +
+                    "another entry");
+    }
+    if (isInput && (buffer.kind != BufferKind::Input || buffer.start != 0)) {
+      return unsafe(where + " is not a buffer of kind input that lives from " +
+                    "step 0");
+    }
+    bool lastsToTheEnd =
+        buffer.entry == kNone || buffer.end >= entry.steps.size();
+    if (!isInput && (!lastsToTheEnd || buffer.kind == BufferKind::State)) {
+      return unsafe(where + " is not live after the last step, or is a state");
+    }
+    return {};
+  };
+  for (const Port &port : entry.inputs) {
+    if (Result<void> good = check(port, true); !good) {
+      return good;
+    }
+  }
+  for (const Port &port : entry.outputs) {
+    if (Result<void> good = check(port, false); !good) {
+      return good;
+    }
+  }
+  return {};
+}
+
+/// Every symbol that is not fixed is bound by an input's dimension.
+static Result<void> checkSymbols(const Entry &entry) {
+  std::vector<bool> bound(entry.symbols.size());
+  for (const Port &port : entry.inputs) {
+    for (uint32_t dim : port.dims) {
+      if (entry.exprs[dim].op == ExprOp::Symbol) {
+        bound[entry.exprs[dim].a] = true;
+      }
+    }
+  }
+  for (const ExprNode &node : entry.exprs) {
+    if (node.op != ExprOp::Symbol) {
+      continue;
+    }
+    const Symbol &symbol = entry.symbols[node.a];
+    if (symbol.lower < 0) {
+      return unsafe("entry '" + entry.name + "': symbol '" + symbol.name +
+                    "' may be negative: " + std::to_string(symbol.lower));
+    }
+    if (!symbol.isPast && symbol.lower != symbol.upper && !bound[node.a]) {
+      return unsafe("entry '" + entry.name + "': symbol '" + symbol.name +
+                    "' is a dimension of no input");
+    }
+  }
+  return {};
+}
+
+static Result<Certificate::EntryFigures> checkEntry(const Plan &plan,
+                                                    uint32_t entryIndex) {
+  const Entry &entry = plan.entries[entryIndex];
+  Result<EntryBounds> bounds = EntryBounds::compute(plan, entry);
+  if (!bounds) {
+    return bounds.error();
+  }
+  if (Result<void> good = checkSymbols(entry); !good) {
+    return good.error();
+  }
+  if (Result<void> good = checkPorts(plan, entryIndex, *bounds); !good) {
+    return good.error();
+  }
+  if (Result<void> good = checkOverlap(plan, entryIndex); !good) {
+    return good.error();
+  }
+  Certificate::EntryFigures figures;
+  figures.name = entry.name;
+  figures.steps = entry.steps.size();
+  figures.events = entry.numEvents;
+  StepRanges ranges(entry.steps.size());
+  for (size_t i = 0; i < entry.steps.size(); ++i) {
+    if (entry.steps[i].kind == StepKind::Launch) {
+      Result<std::vector<TouchedRange>> touched =
+          checkLaunch(plan, entry, *bounds, i);
+      if (!touched) {
+        return touched.error();
+      }
+      ranges[i] = std::move(*touched);
+      ++figures.launches;
+      figures.operands += ranges[i].size();
+    } else if (entry.steps[i].kind == StepKind::Copy) {
+      Result<TouchedRange> touched = checkCopy(plan, entry, i);
+      if (!touched) {
+        return touched.error();
+      }
+      ranges[i].push_back(*touched);
+      ++figures.copies;
+      if (__builtin_add_overflow(figures.streamedBytes, entry.steps[i].bytes,
+                                 &figures.streamedBytes)) {
+        return unsafe("entry '" + entry.name + "': streamed bytes overflow");
+      }
+    }
+    if (Result<void> good = checkLive(plan, entryIndex, i, ranges[i]); !good) {
+      return good.error();
+    }
+  }
+  if (Result<void> good = checkInitialized(plan, entryIndex, *bounds, ranges);
+      !good) {
+    return good.error();
+  }
+  if (Result<void> good = checkStreams(plan, entry, ranges); !good) {
+    return good.error();
+  }
+  if (figures.streamedBytes != entry.streamedBytes) {
+    return unsafe("entry '" + entry.name + "': copies move " +
+                  std::to_string(figures.streamedBytes) +
+                  " bytes, the plan says " +
+                  std::to_string(entry.streamedBytes));
+  }
+  HighWater water = highWater(plan, entryIndex);
+  figures.peakLiveBytes = water.liveBytes;
+  figures.peakStep = water.liveStep;
+  figures.highWaterBytes = water.extentBytes;
+  return figures;
+}
+
+Result<Certificate> check(const Plan &plan) {
+  if (Result<void> good = validate(plan); !good) {
+    return good.error();
+  }
+  for (auto part : {checkSegments, checkBuffers, checkTotals}) {
+    if (Result<void> good = part(plan); !good) {
+      return good.error();
+    }
+  }
+  Certificate certificate;
+  certificate.buffers = plan.buffers.size();
+  certificate.segments = plan.segments.size();
+  certificate.arenaBytes = plan.totals.arenaBytes;
+  certificate.deviceBytes = plan.totals.deviceBytes;
+  certificate.budgetBytes = plan.totals.budgetBytes;
+  for (uint32_t i = 0; i < plan.entries.size(); ++i) {
+    Result<Certificate::EntryFigures> figures = checkEntry(plan, i);
+    if (!figures) {
+      return figures.error();
+    }
+    // An entry starts when all steps of the one before are done, so what is
+    // live in a transition is live in one of the two.
+    certificate.highWaterBytes =
+        std::max(certificate.highWaterBytes, figures->highWaterBytes);
+    certificate.entries.push_back(std::move(*figures));
+  }
+  return certificate;
+}
+
+std::string Certificate::text() const {
+  std::string out;
+  auto amount = [](uint64_t bytes) {
+    return std::to_string(bytes) +
+           (bytes < 1024 ? " bytes" : " bytes (" + formatBytes(bytes) + ")");
+  };
+  for (const EntryFigures &e : entries) {
+    out += "entry " + e.name + ": " + std::to_string(e.steps) + " steps, " +
+           std::to_string(e.launches) + " launches, " +
+           std::to_string(e.copies) + " copies of " + amount(e.streamedBytes) +
+           ", " + std::to_string(e.operands) + " operands; high water " +
+           amount(e.highWaterBytes) + ", most live " + amount(e.peakLiveBytes) +
+           " at step " + std::to_string(e.peakStep) + "\n";
+  }
+  out += std::to_string(buffers) + " buffers: in bounds, no overlap, no read " +
+         "before its write or copy\n";
+  out +=
+      "device " + amount(deviceBytes) +
+      (budgetBytes == UINT64_MAX ? ", no budget"
+                                 : " of a budget of " + amount(budgetBytes)) +
+      "; high water " + amount(highWaterBytes) + " in an arena of " +
+      amount(arenaBytes) + "\n";
+  return out;
+}
+
+std::string Certificate::json() const {
+  using Json = nlohmann::ordered_json;
+  Json list = Json::array();
+  for (const EntryFigures &e : entries) {
+    list.push_back({{"name", e.name},
+                    {"steps", e.steps},
+                    {"launches", e.launches},
+                    {"copies", e.copies},
+                    {"events", e.events},
+                    {"operands", e.operands},
+                    {"streamed_bytes", e.streamedBytes},
+                    {"peak_live_bytes", e.peakLiveBytes},
+                    {"peak_step", e.peakStep},
+                    {"high_water_bytes", e.highWaterBytes}});
+  }
+  Json json = {{"verified", true},
+               {"device_bytes", deviceBytes},
+               {"budget_bytes",
+                budgetBytes == UINT64_MAX ? Json(nullptr) : Json(budgetBytes)},
+               {"arena_bytes", arenaBytes},
+               {"high_water_bytes", highWaterBytes},
+               {"buffers", buffers},
+               {"segments", segments},
+               {"entries", std::move(list)}};
+  return json.dump(2, ' ', false, Json::error_handler_t::replace);
+}
+
+} // namespace llmc::plan
