@@ -34,6 +34,27 @@ def RecoverActivationsPass : Pass<"recover-activations", "::mlir::ModuleOp"> {
   let dependentDialects = ["::llmc::graph::GraphDialect"];
 }
 
+def RecoverRopePass : Pass<"recover-rope", "::mlir::ModuleOp"> {
+  let summary = "Rotary embeddings: rotate-half, two halves, interleaved, partial";
+  let description = [{
+        %a = x * cos
+        %b = concat(-x[.., h:], x[.., :h]) * sin
+        %y = %a + %b                      =>  %y = graph.rope %x, %cos, %sin
+  }];
+  let dependentDialects = ["::llmc::graph::GraphDialect"];
+}
+
+def RecoverAttentionPass : Pass<"recover-attention", "::mlir::ModuleOp"> {
+  let summary = "softmax(q k^T * scale + mask) v as one op, masks proved causal";
+  let description = [{
+    Scales on the scores, on q and on k are multiplied; repeated key and value
+    heads (GQA) are read unrepeated; guards against NaN go. A mask that is
+    proved to be causal (or a sliding window, or nothing) goes; any other stays
+    as `bias`.
+  }];
+  let dependentDialects = ["::llmc::graph::GraphDialect"];
+}
+
 def VerifyGraphPass : Pass<"verify-graph", "::mlir::ModuleOp"> {
   let summary = "Phase verifier: what must hold before lowering to a plan";
   let description = [{

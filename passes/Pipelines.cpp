@@ -23,6 +23,13 @@ void buildGraphPipeline(OpPassManager &pm,
   pm.addPass(createRecoverNormsPass());
   pm.addPass(createRecoverActivationsPass());
 
+  // Rotary embeddings before attention, so that attention can take them along
+  // into the layout of the projections.
+  pm.addPass(createRecoverRopePass());
+  pm.addPass(createRecoverAttentionPass());
+  pm.addPass(createGraphCanonicalizePass());
+  pm.addPass(createCSEPass());
+
   // The phase ends: what the lowering relies on, in one place.
   pm.addPass(createVerifyGraphPass());
 }

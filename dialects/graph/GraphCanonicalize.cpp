@@ -217,13 +217,31 @@ struct MergeTransposes : OpRewritePattern<TransposeOp> {
                                 PatternRewriter &rewriter) const override {
     auto inner = op.getX().getDefiningOp<TransposeOp>();
     if (!inner) {
-      return failure();
+      return onlyMovesUnits(op, rewriter);
     }
     SmallVector<int64_t> perm;
     for (int64_t dim : op.getPerm()) {
       perm.push_back(inner.getPerm()[dim]);
     }
     replaceWith<TransposeOp>(rewriter, op, inner.getX(), perm);
+    return success();
+  }
+
+  /// The other dimensions stay in order: so do the elements.
+  static LogicalResult onlyMovesUnits(TransposeOp op,
+                                      PatternRewriter &rewriter) {
+    Dims dims = getDims(op.getX());
+    int64_t previous = -1;
+    for (int64_t dim : op.getPerm()) {
+      if (dims[dim] == DimExpr(1)) {
+        continue;
+      }
+      if (dim < previous) {
+        return failure();
+      }
+      previous = dim;
+    }
+    replaceWith<ReshapeOp>(rewriter, op, op.getX());
     return success();
   }
 };

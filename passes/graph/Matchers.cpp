@@ -4,6 +4,8 @@
 
 #include "dialects/graph/ConstantFold.h"
 
+#include "mlir/Interfaces/SideEffectInterfaces.h"
+
 #include <cmath>
 
 using namespace mlir;
@@ -87,8 +89,8 @@ std::optional<ScalarOperation> scalarOperation(Value value, StringRef kind) {
   return std::nullopt;
 }
 
-Region regionOf(Value value) {
-  Region region{value, {}, getDims(value)};
+Part partOf(Value value) {
+  Part region{value, {}, getDims(value)};
   auto slice = value.getDefiningOp<SliceOp>();
   if (slice &&
       llvm::all_of(slice.getSteps(), [](int64_t step) { return step == 1; })) {
@@ -111,6 +113,17 @@ Value reshapeTo(OpBuilder &builder, Location loc, Value value,
     return reshapeTo(builder, loc, inner.getX(), dims);
   }
   return createOp<ReshapeOp>(builder, loc, dims, elementOf(value), value);
+}
+
+void eraseDeadOps(Operation *root) {
+  SmallVector<Operation *> ops;
+  root->walk([&](Operation *op) { ops.push_back(op); });
+  // Readers come after what they read.
+  for (Operation *op : llvm::reverse(ops)) {
+    if (op != root && isOpTriviallyDead(op)) {
+      op->erase();
+    }
+  }
 }
 
 Value transposeBy(OpBuilder &builder, Location loc, Value value,

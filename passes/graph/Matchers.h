@@ -50,13 +50,13 @@ std::optional<ScalarOperation> scalarOperation(mlir::Value value,
                                                llvm::StringRef kind);
 
 /// A part of a tensor by constant unit steps: `base` from `starts`.
-struct Region {
+struct Part {
   mlir::Value base;
   std::vector<DimExpr> starts;
   Dims dims;
 };
 /// Looks through graph.slice with steps of 1; any other value is all of itself.
-Region regionOf(mlir::Value value);
+Part partOf(mlir::Value value);
 
 /// The trailing dimension at this index, counted from the end (1 is the last).
 inline DimExpr dimFromEnd(mlir::Value value, unsigned back) {
@@ -80,6 +80,9 @@ inline SymbolBounds boundsAt(mlir::Operation *op) {
 /// Reshapes unless the dimensions are the same already.
 mlir::Value reshapeTo(mlir::OpBuilder &builder, mlir::Location loc,
                       mlir::Value value, const Dims &dims);
+
+/// Erases ops without effects that nobody reads any more.
+void eraseDeadOps(mlir::Operation *root);
 
 /// Transposes; two transposes become one, the identity nothing.
 mlir::Value transposeBy(mlir::OpBuilder &builder, mlir::Location loc,
