@@ -21,6 +21,7 @@ from llmc_models import HERE, OUT, copy_stories_tokenizer, fresh_folder, stories
 
 EXPORTS = {}
 sys.modules.setdefault("export", sys.modules[__name__])  # also when run as a script
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # everything is local
 logging.disable(logging.WARNING)  # the exporters' own progress, thousands of lines
 warnings.filterwarnings("ignore")
 
