@@ -35,8 +35,8 @@ struct ImportOptions {
 
 /// What the sidecars and the graph say about the model.
 struct ModelInfo {
-  std::string name; // stem of the .onnx file
-  std::string path; // the .onnx file
+  std::string name;    // stem of the .onnx file
+  std::string path;    // the .onnx file
   int64_t context = 0; // 0: no state
   int64_t vocabulary = 0;
   int64_t bosToken = -1;

@@ -30,6 +30,11 @@ public:
   void add(std::string name, std::span<const std::byte> bytes,
            std::shared_ptr<const void> keepAlive);
 
+  /// The same for a range of a read-only file mapping, which release() may
+  /// drop from memory.
+  void addMapped(std::string name, std::span<const std::byte> bytes,
+                 std::shared_ptr<const void> mapping);
+
   /// Tells the kernel that these bytes are not needed soon (MADV_DONTNEED on
   /// mapped ranges), to hold down the resident size while packing.
   void release(std::string_view name) const;
