@@ -55,6 +55,58 @@ def RecoverAttentionPass : Pass<"recover-attention", "::mlir::ModuleOp"> {
   let dependentDialects = ["::llmc::graph::GraphDialect"];
 }
 
+def RecoverStatePass : Pass<"recover-state", "::mlir::ModuleOp"> {
+  let summary = "past/present pairs become states that are updated in place";
+  let description = [{
+    A pair whose present is concat(past, new), also for a combined
+    [2, ..] tensor of keys and values, becomes a graph.state that all entries
+    share; argument and result vanish. Attention reads the cache itself, other
+    readers a dense copy of it. Where a pair is not of this form, it stays and a
+    warning names the node.
+
+        %t = graph.concat 2, %past, %new
+        graph.attention %q, %t, ..        =>  %c = graph.kv_append @past, %new at "past"
+                                              graph.attention %q, %c, ..
+  }];
+  let options = [
+    Option<"context", "context", "int64_t", "0",
+           "Tokens a state must hold; 0: the module's graph.context, else the "
+           "largest that the entries' bounds allow">,
+    Option<"blockTokens", "block-tokens", "int64_t", "64",
+           "Tokens of one block">
+  ];
+  let dependentDialects = ["::llmc::graph::GraphDialect"];
+}
+
+def LastLogitsPass : Pass<"last-logits", "::mlir::ModuleOp"> {
+  let summary = "Logits of the last position only";
+  let description = [{
+    The result with the role "logits" [B, S, V] becomes [B, 1, V]; what only
+    serves it is computed for one row.
+  }];
+  let dependentDialects = ["::llmc::graph::GraphDialect"];
+}
+
+def QuantizeWeightsPass : Pass<"quantize-weights", "::mlir::ModuleOp"> {
+  let summary = "Linear layers with int8 weights, one scale per output";
+  let options = [
+    Option<"type", "type", "std::string", "\"none\"", "none or int8">,
+    Option<"minElements", "min-elements", "int64_t", "4096",
+           "Smaller weights stay as they are">
+  ];
+  let dependentDialects = ["::llmc::graph::GraphDialect"];
+}
+
+def FusePass : Pass<"fuse", "::mlir::ModuleOp"> {
+  let summary = "Bias and activation into products, element-wise trees into one op";
+  let description = [{
+    A tree is an element-wise op with those producers of the same dimensions
+    that nobody else reads: at most 16 inputs and 64 instructions, and nothing
+    is computed twice.
+  }];
+  let dependentDialects = ["::llmc::graph::GraphDialect"];
+}
+
 def VerifyGraphPass : Pass<"verify-graph", "::mlir::ModuleOp"> {
   let summary = "Phase verifier: what must hold before lowering to a plan";
   let description = [{

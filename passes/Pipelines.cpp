@@ -30,6 +30,28 @@ void buildGraphPipeline(OpPassManager &pm,
   pm.addPass(createGraphCanonicalizePass());
   pm.addPass(createCSEPass());
 
+  // State after attention: attention is what reads a cache without copying it.
+  RecoverStatePassOptions state;
+  state.context = options.context;
+  state.blockTokens = options.blockTokens;
+  pm.addPass(createRecoverStatePass(state));
+
+  // One row of logits; before fusion, which would hide the row's producers.
+  if (!options.allLogits) {
+    pm.addPass(createLastLogitsPass());
+  }
+
+  // Quantize before fusing: bias and activation fuse into either product.
+  QuantizeWeightsPassOptions quantize;
+  quantize.type = options.quantize;
+  pm.addPass(createQuantizeWeightsPass(quantize));
+
+  // Nothing may rearrange element-wise ops after this.
+  pm.addPass(createGraphCanonicalizePass());
+  pm.addPass(createCSEPass());
+  pm.addPass(createFusePass());
+  pm.addPass(createCSEPass());
+
   // The phase ends: what the lowering relies on, in one place.
   pm.addPass(createVerifyGraphPass());
 }
