@@ -213,6 +213,16 @@ mlir::Value Emitter::materialize(const Val &v) {
   // there is one block per entry.
   if (v->constant) {
     v->value = makeConstant(*v);
+  } else if (std::optional<DimExpr> e =
+                 v->exprs && v->rank() > 0 && isFloat(v->type)
+                     ? uniform(v)
+                     : std::nullopt) {
+    // A position in a one-token entry: the same op as in a longer one.
+    auto same = std::make_shared<Value>();
+    same->type = v->type;
+    same->dims = v->dims;
+    same->affine = Affine{*e, 0, 0};
+    v->value = materialize(same);
   } else if (v->exprs) {
     // dim_value has integers only; floats are cast from them.
     bool wide = v->type == DataType::Int64 || v->type == DataType::Int32;

@@ -190,8 +190,11 @@ static std::optional<DimExpr> applyExpr(const Emitter &e,
     return DimExpr::mod(a, b);
   }
   if (kind == "min" || kind == "max") {
-    if (std::optional<bool> ordered = e.lessEqual(a, b)) {
-      return *ordered == (kind == "min") ? a : b;
+    if (e.lessEqual(a, b).value_or(false)) {
+      return kind == "min" ? a : b;
+    }
+    if (e.lessEqual(b, a).value_or(false)) {
+      return kind == "min" ? b : a;
     }
     return kind == "min" ? DimExpr::min(a, b) : DimExpr::max(a, b);
   }
@@ -373,8 +376,7 @@ Val Emitter::evaluateBinary(const std::string &kind, const Val &a, const Val &b,
   if (isFloat(type) && !comparison) {
     for (auto [x, y] : {std::pair(a, b), std::pair(b, a)}) {
       bool right = x == b;
-      std::optional<double> known =
-          x->constant && x->constant->splat ? uniformNumber(x) : std::nullopt;
+      std::optional<double> known = uniformNumber(x);
       bool neutral =
           known &&
           ((kind == "add" && *known == 0) || (kind == "mul" && *known == 1) ||

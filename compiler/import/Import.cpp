@@ -194,8 +194,10 @@ EntryShape ModelImporter::statefulEntry(const std::string &name,
   entry.past = DimExpr::symbol("past");
   int64_t longest = 1;
   if (name == "prefill") {
-    int64_t chunk = std::max<int64_t>(1, options.prefillChunk);
-    longest = fixedSequence().value_or(std::min(chunk, contextLength));
+    // At most half of the context: a prompt is cut into pieces that start at
+    // multiples of the chunk, and `past` keeps more than one value.
+    int64_t chunk = std::min(options.prefillChunk, (contextLength + 1) / 2);
+    longest = fixedSequence().value_or(std::max<int64_t>(1, chunk));
     if (fixedSequence() || longest == 1) {
       entry.seq = longest;
     } else {

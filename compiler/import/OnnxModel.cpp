@@ -298,6 +298,32 @@ narrowed(const Field &values, uint64_t elements,
 
 } // namespace
 
+/// Exporters of GPT-2 keep the causal mask as a buffer [1, 1, N, N] of ones and
+/// zeros. The walk ends at the first element that differs.
+static bool isLowerTriangle(const Value &v) {
+  bool maybe = v.type == DataType::Bool || v.type == DataType::UInt8 ||
+               v.type == DataType::Float;
+  std::optional<std::vector<int64_t>> dims = v.staticDims();
+  if (!maybe || v.constant->splat || dims->size() < 2) {
+    return false;
+  }
+  size_t rank = dims->size();
+  int64_t side = dims->back();
+  if (side < 2 || (*dims)[rank - 2] != side || v.count() != side * side) {
+    return false;
+  }
+  for (int64_t row = 0; row < side; ++row) {
+    for (int64_t column = 0; column < side; ++column) {
+      double element =
+          readFloat(v.type, v.constant->data, row * side + column);
+      if (element != (column <= row ? 1 : 0)) {
+        return false;
+      }
+    }
+  }
+  return true;
+}
+
 Result<Val> OnnxModel::load(const onnx::TensorProto &tensor) {
   auto v = std::make_shared<Value>();
   v->type = static_cast<DataType>(tensor.data_type());
@@ -387,6 +413,10 @@ Result<Val> OnnxModel::load(const onnx::TensorProto &tensor) {
     data->splat = true;
   }
   v->constant = std::move(data);
+  if (isLowerTriangle(*v)) {
+    v->constant = nullptr;
+    v->triangle = Triangle{0, 0};
+  }
   return v;
 }
 

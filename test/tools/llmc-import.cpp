@@ -7,8 +7,17 @@
 
 #include "compiler/import/Import.h"
 
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/IR/BuiltinAttributes.h"
+#include "mlir/IR/BuiltinTypes.h"
+#include "llvm/ADT/DenseMap.h"
+#include "llvm/ADT/TypeSwitch.h"
 #include "llvm/Support/CommandLine.h"
+#include "llvm/Support/FileSystem.h"
+#include "llvm/Support/JSON.h"
 #include "llvm/Support/raw_ostream.h"
+
+#include <cmath>
 
 using namespace llmc;
 
@@ -23,6 +32,155 @@ static llvm::cl::opt<bool> printInfo("info",
                                      llvm::cl::desc("what else is known"));
 static llvm::cl::opt<bool> quiet("q",
                                  llvm::cl::desc("do not print the module"));
+
+static llvm::cl::opt<std::string>
+    dumpTo("dump", llvm::cl::desc("write FOLDER/graph.json and the weights' "
+                                  "bytes, for test/import/reference.py"));
+
+/// Attributes as JSON; dense elements as {type, hex bytes of the elements}.
+static llvm::json::Value toJson(mlir::Attribute attribute) {
+  using namespace mlir;
+  return llvm::TypeSwitch<Attribute, llvm::json::Value>(attribute)
+      .Case([](StringAttr a) { return a.getValue().str(); })
+      .Case([](BoolAttr a) { return a.getValue(); })
+      .Case([](IntegerAttr a) { return a.getInt(); })
+      .Case([](FloatAttr a) { return a.getValueAsDouble(); })
+      .Case([](SymbolRefAttr a) { return a.getLeafReference().str(); })
+      .Case([](TypeAttr a) {
+        std::string text;
+        llvm::raw_string_ostream(text) << a.getValue();
+        return text;
+      })
+      .Case([](DenseI64ArrayAttr a) {
+        llvm::json::Array list;
+        for (int64_t i : a.asArrayRef()) {
+          list.push_back(i);
+        }
+        return list;
+      })
+      .Case([](DenseI32ArrayAttr a) {
+        llvm::json::Array list;
+        for (int32_t i : a.asArrayRef()) {
+          list.push_back(i);
+        }
+        return list;
+      })
+      .Case([](ArrayAttr a) {
+        llvm::json::Array list;
+        for (Attribute element : a) {
+          list.push_back(toJson(element));
+        }
+        return list;
+      })
+      .Case([](DictionaryAttr a) {
+        llvm::json::Object object;
+        for (NamedAttribute entry : a) {
+          object[entry.getName().getValue()] = toJson(entry.getValue());
+        }
+        return object;
+      })
+      .Case([](DenseElementsAttr a) -> llvm::json::Value {
+        llvm::json::Array list;
+        Type element = a.getElementType();
+        if (isa<FloatType>(element)) {
+          for (llvm::APFloat value : a.getValues<llvm::APFloat>()) {
+            bool lossy;
+            value.convert(llvm::APFloat::IEEEdouble(),
+                          llvm::APFloat::rmNearestTiesToEven, &lossy);
+            double number = value.convertToDouble();
+            if (std::isfinite(number)) {
+              list.push_back(number);
+            } else {
+              list.push_back(number > 0 ? "inf" : number < 0 ? "-inf" : "nan");
+            }
+            if (a.isSplat()) {
+              break;
+            }
+          }
+        } else {
+          bool isSigned = !element.isUnsignedInteger() && !element.isInteger(1);
+          for (llvm::APInt value : a.getValues<llvm::APInt>()) {
+            list.push_back(isSigned ? value.getSExtValue()
+                                    : static_cast<int64_t>(value.getZExtValue()));
+            if (a.isSplat()) {
+              break;
+            }
+          }
+        }
+        return llvm::json::Object{{"values", std::move(list)},
+                                  {"splat", a.isSplat()}};
+      })
+      .Default([](Attribute) { return nullptr; });
+}
+
+static std::string typeText(mlir::Type type) {
+  std::string text;
+  llvm::raw_string_ostream(text) << type;
+  return text;
+}
+
+static int dump(const import::ImportedModel &model, const std::string &folder) {
+  llvm::sys::fs::create_directories(folder);
+  std::error_code error;
+  llvm::raw_fd_ostream bytes(folder + "/weights.bin", error);
+  llvm::json::Object weights, entries;
+  uint64_t offset = 0;
+  for (mlir::Operation &op : *model.module.get().getBody()) {
+    if (auto name = op.getAttrOfType<mlir::StringAttr>("sym_name");
+        op.getName().getStringRef() == "graph.weight") {
+      std::span<const std::byte> data = model.weights.bytes(name.getValue());
+      bytes.write(reinterpret_cast<const char *>(data.data()), data.size());
+      weights[name.getValue()] = llvm::json::Object{
+          {"type", toJson(op.getAttr("type"))}, {"offset", offset},
+          {"size", data.size()}};
+      offset += data.size();
+    }
+    auto function = llvm::dyn_cast<mlir::func::FuncOp>(op);
+    if (!function) {
+      continue;
+    }
+    llvm::DenseMap<mlir::Value, int64_t> ids;
+    auto id = [&](mlir::Value v) {
+      return ids.try_emplace(v, ids.size()).first->second;
+    };
+    llvm::json::Array arguments, ops, results;
+    for (mlir::BlockArgument argument : function.getArguments()) {
+      arguments.push_back(llvm::json::Object{
+          {"id", id(argument)},
+          {"type", typeText(argument.getType())},
+          {"attributes", toJson(function.getArgAttrDict(
+                             argument.getArgNumber()))}});
+    }
+    for (mlir::Operation &inner : function.getBody().front()) {
+      llvm::json::Array operands, outs, types;
+      for (mlir::Value v : inner.getOperands()) {
+        operands.push_back(id(v));
+      }
+      for (mlir::Value v : inner.getResults()) {
+        outs.push_back(id(v));
+        types.push_back(typeText(v.getType()));
+      }
+      ops.push_back(llvm::json::Object{
+          {"op", inner.getName().getStringRef()},
+          {"operands", std::move(operands)},
+          {"results", std::move(outs)},
+          {"types", std::move(types)},
+          {"attributes", toJson(inner.getAttrDictionary())}});
+    }
+    for (unsigned i = 0; i < function.getNumResults(); ++i) {
+      results.push_back(toJson(function.getResultAttrDict(i)));
+    }
+    entries[function.getName()] = llvm::json::Object{
+        {"arguments", std::move(arguments)},
+        {"ops", std::move(ops)},
+        {"results", std::move(results)},
+        {"attributes", toJson(function->getAttrDictionary())}};
+  }
+  llvm::raw_fd_ostream out(folder + "/graph.json", error);
+  out << llvm::json::Value(llvm::json::Object{
+      {"weights", std::move(weights)}, {"entries", std::move(entries)}});
+  return error ? 1 : 0;
+}
 
 int main(int argc, char **argv) {
   llvm::cl::ParseCommandLineOptions(argc, argv);
@@ -63,6 +221,9 @@ int main(int argc, char **argv) {
     for (const std::string &warning : info.warnings) {
       llvm::errs() << "warning: " << warning << '\n';
     }
+  }
+  if (!dumpTo.empty()) {
+    return dump(*result, dumpTo);
   }
   if (!quiet) {
     result->module->print(llvm::outs());
