@@ -22,29 +22,35 @@ struct VerifyGraph : llmc::impl::VerifyGraphPassBase<VerifyGraph> {
     bool failed = false;
     for (auto entry : module.getOps<func::FuncOp>()) {
       SymbolBounds bounds = symbolBounds(entry);
-      auto check = [&](Operation *op, Value value) {
+      auto check = [&](Operation *op, const Twine &what, Value value) {
         if (!isa<RankedTensorType>(value.getType())) {
           return;
         }
         for (auto [index, dim] : llvm::enumerate(getDims(value))) {
+          std::string text = dim.str();
           Interval interval = dim.bounds(bounds);
-          if (!interval.hasUpper()) {
-            op->emitError() << "dimension " << index << " of '" << nodeName(op)
-                            << "' has no upper bound: " << dim.str();
-            failed = true;
+          if (text.find('?') != std::string::npos) {
+            op->emitError() << what << " has dimensions that no attribute "
+                            << "names";
+          } else if (!interval.hasUpper()) {
+            op->emitError() << "dimension " << index << " of " << what
+                            << " has no upper bound: " << text;
           } else if (interval.upper < 0) {
-            op->emitError() << "dimension " << index << " of '" << nodeName(op)
-                            << "' is negative: " << dim.str();
-            failed = true;
+            op->emitError() << "dimension " << index << " of " << what
+                            << " is negative: " << text;
+          } else {
+            continue;
           }
+          failed = true;
+          return;
         }
       };
-      for (Value argument : entry.getArguments()) {
-        check(entry, argument);
+      for (BlockArgument argument : entry.getArguments()) {
+        check(entry, "argument " + Twine(argument.getArgNumber()), argument);
       }
       entry.walk([&](Operation *op) {
         for (Value result : op->getResults()) {
-          check(op, result);
+          check(op, "'" + Twine(nodeName(op)) + "'", result);
         }
       });
     }
