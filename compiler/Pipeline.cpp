@@ -124,9 +124,15 @@ Result<Lowered> lower(mlir::MLIRContext &context, const CompileOptions &options,
     if (reached()) {
       return out;
     }
-    if (std::optional<BudgetFailure> failure = readBudgetFailure(module)) {
-      out.failure = std::move(failure);
-      out.failure->budgetBytes = budgetBytes;
+    if (std::optional<emit::Infeasible> why = emit::getInfeasible(module)) {
+      BudgetFailure &failure = out.failure.emplace();
+      failure.budgetBytes = budgetBytes;
+      failure.minimumBytes = why->minimumBytes;
+      failure.peakStep = why->peakStep;
+      for (const emit::Infeasible::Tensor &tensor : why->peakTensors) {
+        failure.peakTensors.emplace_back(tensor.name, tensor.bytes);
+      }
+      failure.advice = why->advice;
       return out;
     }
     return planned.error();
