@@ -141,4 +141,55 @@ def PlanLivenessPass : Pass<"plan-liveness", "::mlir::ModuleOp"> {
   }];
 }
 
+def PlanPlacePass : Pass<"plan-place", "::mlir::ModuleOp"> {
+  let summary = "Decide under the budget which weights stay and which stream";
+  let description = [{
+    If everything fits, nothing streams. Else activations, state, constants and
+    weights of at most 64 KiB stay, as many of the other weights as fit do, and
+    the rest is copied from the weights file before each use. Which copies
+    start how early is described in PlacementModel.h:
+
+        plan.launch "linear"(.., read @weight.w : .., ..)
+    becomes
+        plan.signal 0 on compute
+        plan.wait 0 on copy
+        plan.copy 16384 from @segment.w + 0 to @decode.stream.w + 0
+        plan.signal 1 on copy
+        plan.wait 1 on compute
+        plan.launch "linear"(.., read @decode.stream.w : .., ..)
+
+    The smallest budget that can be met is computed without looking at the
+    budget; below it the pass fails and the module's attribute
+    `plan.infeasible` holds minimum_bytes, peak_step, peak_tensors and advice.
+  }];
+  let options = [
+    Option<"budget", "budget", "uint64_t", /*default=*/"UINT64_MAX",
+           "Bytes of arena and reserve together; the default is unbounded">,
+    Option<"reserve", "reserve", "uint64_t", /*default=*/"0",
+           "Bytes kept free outside of the arena">,
+    Option<"policy", "policy", "std::string", /*default=*/"\"planned\"",
+           "planned, or naive: the first weights stay, the rest loads on use">,
+  ];
+}
+
+def PlanAssignAddressesPass
+    : Pass<"plan-assign-addresses", "::mlir::ModuleOp"> {
+  let summary = "Give every buffer its offset in the arena";
+  let description = [{
+    State, resident weights and constants lie at the bottom of the arena, the
+    same for all entries; each entry lays out its own buffers above. Writes the
+    module's attribute `plan.totals`, whose parts add up to the arena.
+  }];
+}
+
+def VerifyPlanPass : Pass<"verify-plan", "::mlir::ModuleOp"> {
+  let summary = "Phase verifier: the placed plan is whole and safe";
+  let description = [{
+    Every symbol exists; every operand lies within its buffer at the upper
+    bounds of its dimensions; buffers are touched only while live, are written
+    before they are read, and share no byte with another live one; a copy is
+    complete before its reader starts; the sum stays inside the budget.
+  }];
+}
+
 #endif // LLMC_PASSES_TD

@@ -60,6 +60,7 @@ void registerPipelines() {
   PassPipelineRegistration<GraphPipelineOptions>(
       "llmc-graph", "Recover patterns and state, quantize, fuse, verify",
       buildGraphPipeline);
+  registerPlanPipeline();
 }
 
 } // namespace llmc

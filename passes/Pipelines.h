@@ -32,8 +32,29 @@ struct GraphPipelineOptions
 void buildGraphPipeline(mlir::OpPassManager &pm,
                         const GraphPipelineOptions &options);
 
-/// Registers the pipelines by name (`--llmc-graph`).
+struct PlanPipelineOptions
+    : public mlir::PassPipelineOptions<PlanPipelineOptions> {
+  Option<uint64_t> budget{
+      *this, "budget",
+      llvm::cl::desc("Bytes of arena and reserve; the default is unbounded"),
+      llvm::cl::init(UINT64_MAX)};
+  Option<uint64_t> reserve{
+      *this, "reserve", llvm::cl::desc("Bytes kept free outside of the arena"),
+      llvm::cl::init(0)};
+  Option<std::string> policy{*this, "policy",
+                             llvm::cl::desc("planned or naive"),
+                             llvm::cl::init("planned")};
+};
+
+/// Verified graph -> placed, verified plan. If the budget cannot be met, the
+/// module's attribute `plan.infeasible` says why (see emit::getInfeasible).
+void buildPlanPipeline(mlir::OpPassManager &pm,
+                       const PlanPipelineOptions &options);
+
+/// Registers the pipelines by name (`--llmc-graph`, `--llmc-plan`).
 void registerPipelines();
+/// Called by registerPipelines().
+void registerPlanPipeline();
 
 } // namespace llmc
 

@@ -346,6 +346,11 @@ Result<ImportedModel> ModelImporter::run(const std::string &path) {
   if (mlir::failed(mlir::verify(module))) {
     return error(ErrorCode::Internal, "the imported graph is not valid");
   }
+  for (const onnx::NodeProto &node : model->proto().graph().node()) {
+    bool isStandard = node.domain().empty() || node.domain() == "ai.onnx";
+    ++info.operators[isStandard ? node.op_type()
+                                : node.domain() + ":" + node.op_type()];
+  }
   result.info = info;
   return result;
 }

@@ -16,6 +16,7 @@
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/IR/OwningOpRef.h"
 
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -43,6 +44,9 @@ struct ModelInfo {
   std::vector<int64_t> eosTokens;
   std::string tokenizerPath; // tokenizer.json or tokenizer.model, or empty
   std::vector<std::string> warnings;
+  /// How often each operator occurs in the main graph, with its domain unless
+  /// that is ai.onnx: "MatMul", "com.microsoft:MatMulNBits".
+  std::map<std::string, int64_t> operators;
 };
 
 struct ImportedModel {

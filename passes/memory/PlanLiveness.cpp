@@ -14,14 +14,12 @@ using namespace mlir;
 
 namespace llmc::memory {
 
-llvm::MapVector<StringAttr, Lifetime>
-computeLifetimes(planir::EntryOp entry) {
+llvm::MapVector<StringAttr, Lifetime> computeLifetimes(planir::EntryOp entry) {
   using planir::Kind;
   llvm::MapVector<StringAttr, Lifetime> lifetimes;
   auto module = entry->getParentOfType<ModuleOp>();
-  auto steps =
-      static_cast<uint32_t>(std::distance(entry.getBody().front().begin(),
-                                          entry.getBody().front().end()));
+  auto steps = static_cast<uint32_t>(std::distance(
+      entry.getBody().front().begin(), entry.getBody().front().end()));
   // UINT32_MAX: not touched yet.
   for (auto buffer : module.getOps<planir::BufferOp>()) {
     if (buffer.getEntry() == entry.getSymName()) {

@@ -1,0 +1,41 @@
+//===- PlanPipeline.cpp - From the graph to a placed plan ------*- C++ -*-===//
+
+#include "passes/Passes.h"
+#include "passes/Pipelines.h"
+
+#include "mlir/Pass/PassRegistry.h"
+
+using namespace mlir;
+
+namespace llmc {
+
+void buildPlanPipeline(OpPassManager &pm, const PlanPipelineOptions &options) {
+  // From here on the order of the steps is the order of execution. Passes that
+  // reorder steps or let an op write over its operand belong right after this
+  // one: placement must not see what they will change.
+  pm.addPass(createLowerToPlanPass());
+
+  // The schedule is final: every buffer gets its lifetime.
+  pm.addPass(createPlanLivenessPass());
+
+  // Decides what stays and what streams, inserts the copies and renews the
+  // lifetimes. It counts bytes with the same solver as the assignment, so
+  // nothing that moves a lifetime may come between the two.
+  PlanPlacePassOptions place;
+  place.budget = options.budget;
+  place.reserve = options.reserve;
+  place.policy = options.policy;
+  pm.addPass(createPlanPlacePass(place));
+  pm.addPass(createPlanAssignAddressesPass());
+
+  // The phase ends: what the emission relies on.
+  pm.addPass(createVerifyPlanPass());
+}
+
+void registerPlanPipeline() {
+  PassPipelineRegistration<PlanPipelineOptions>(
+      "llmc-plan", "Lower to a plan, place it under a budget, verify",
+      buildPlanPipeline);
+}
+
+} // namespace llmc

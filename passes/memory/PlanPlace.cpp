@@ -1,0 +1,349 @@
+//===- PlanPlace.cpp - Residency and streaming under a budget --*- C++ -*-===//
+//
+// The decision is made on numbers (PlacementModel, PlacementChoice); this file
+// reports a budget that cannot be met and rewrites the plan.
+//
+//===----------------------------------------------------------------------===//
+
+#include "passes/Passes.h"
+#include "passes/memory/Layout.h"
+#include "passes/memory/Liveness.h"
+#include "passes/memory/PlacementChoice.h"
+
+#include "llvm/ADT/StringSet.h"
+
+namespace llmc {
+#define GEN_PASS_DEF_PLANPLACEPASS
+#include "passes/Passes.h.inc"
+} // namespace llmc
+
+using namespace mlir;
+
+namespace llmc {
+namespace {
+
+using memory::Choice;
+using memory::EntryInfo;
+using memory::MinimumPlan;
+using memory::PlacementModel;
+using memory::StreamGroup;
+using memory::StreamRange;
+using memory::StreamSchedule;
+using planir::BufferOp;
+using planir::Kind;
+
+//===-- When the budget is too small -----------------------------------------//
+
+struct Holder {
+  std::string name;
+  uint64_t bytes = 0;
+};
+
+/// The step of the minimum plan at which most bytes are live, and what holds
+/// them.
+struct Peak {
+  std::string entry;
+  std::string step;
+  uint64_t bytes = 0;
+  std::vector<Holder> holders; // largest first
+};
+
+std::string stepName(planir::EntryOp entry, uint32_t index) {
+  uint32_t i = 0;
+  for (Operation &step : entry.getBody().front()) {
+    if (i++ == index) {
+      auto launch = dyn_cast<planir::LaunchOp>(step);
+      return launch ? launch.getName().str() : "";
+    }
+  }
+  return "";
+}
+
+Peak findPeak(const PlacementModel &model, const Choice &choice,
+              ModuleOp module) {
+  Peak peak;
+  for (const EntryInfo &entry : model.entries) {
+    StreamSchedule plan = model.schedule(entry, choice);
+    std::vector<solver::Buffer> buffers = model.region(entry, plan);
+    for (uint32_t step = 0; step < entry.steps; ++step) {
+      uint32_t at = plan.newIndex[step];
+      uint64_t live = 0;
+      for (const solver::Buffer &buffer : buffers) {
+        live += buffer.start <= at && at < buffer.end ? buffer.size : 0;
+      }
+      if (live <= peak.bytes) {
+        continue;
+      }
+      planir::EntryOp op = entry.op;
+      peak = {op.getSymName().str(), stepName(op, step), live, {}};
+      for (size_t i = 0; i < buffers.size(); ++i) {
+        if (buffers[i].start > at || at >= buffers[i].end) {
+          continue;
+        }
+        BufferOp holder;
+        if (i < entry.activations.size()) {
+          holder = entry.activations[i].op;
+        } else {
+          size_t rest = i - entry.activations.size();
+          for (const StreamGroup &group : plan.groups) {
+            if (rest < group.ranges.size()) {
+              holder = model.weights[group.ranges[rest].weight].op;
+              break;
+            }
+            rest -= group.ranges.size();
+          }
+        }
+        peak.holders.push_back({holder.getSymName().str(), buffers[i].size});
+      }
+    }
+  }
+  // What is always there belongs to the answer as well.
+  uint64_t state = 0;
+  for (auto buffer : module.getOps<BufferOp>()) {
+    if (buffer.getKind() == Kind::State) {
+      state += memory::padded(buffer.getSize());
+    }
+  }
+  uint64_t always = model.fixedBytes - state;
+  for (size_t i = 0; i < model.weights.size(); ++i) {
+    always += choice.resident[i] ? memory::padded(model.weights[i].size) : 0;
+  }
+  if (state) {
+    peak.holders.push_back({"state (KV cache)", state});
+  }
+  if (always) {
+    peak.holders.push_back({"weights and constants that stay", always});
+  }
+  peak.bytes += state + always;
+  std::sort(peak.holders.begin(), peak.holders.end(),
+            [](const Holder &a, const Holder &b) {
+              return std::pair(b.bytes, a.name) < std::pair(a.bytes, b.name);
+            });
+  return peak;
+}
+
+/// What would make the minimum smaller, the largest part first.
+std::vector<std::string> advise(const PlacementModel &model, const Peak &peak,
+                                ModuleOp module) {
+  uint64_t state = 0;
+  uint64_t weights = 0;
+  uint64_t activations = 0;
+  for (const Holder &holder : peak.holders) {
+    StringRef name = holder.name;
+    if (name == "state (KV cache)") {
+      state += holder.bytes;
+    } else if (name.starts_with("weight.")) {
+      weights += holder.bytes;
+    } else if (name.starts_with(peak.entry + ".")) {
+      activations += holder.bytes;
+    }
+  }
+  std::vector<std::pair<uint64_t, std::string>> advice;
+  if (state) {
+    advice.push_back({state, "a smaller --ctx shrinks the KV cache, " +
+                                 std::to_string(state) + " bytes"});
+  }
+  if (activations) {
+    bool prefill = peak.entry == "prefill";
+    advice.push_back(
+        {activations, std::string(prefill ? "a smaller --prefill-chunk"
+                                          : "smaller bounds (--dim, --batch)") +
+                          " shrinks the activations of " + peak.entry + ", " +
+                          std::to_string(activations) + " bytes"});
+  }
+  if (weights) {
+    advice.push_back({weights, "--quantize int8 shrinks the largest weight "
+                               "streamed at the peak, " +
+                                   std::to_string(weights) + " bytes"});
+  }
+  std::sort(advice.begin(), advice.end(),
+            [](const auto &a, const auto &b) { return a.first > b.first; });
+  std::vector<std::string> lines;
+  for (auto &[bytes, line] : advice) {
+    lines.push_back(line);
+  }
+  return lines;
+}
+
+void reportInfeasible(ModuleOp module, const PlacementModel &model,
+                      const MinimumPlan &minimum, uint64_t budget) {
+  Peak peak = findPeak(model, minimum.choice, module);
+  std::vector<std::string> advice = advise(model, peak, module);
+  Builder b(module.getContext());
+  constexpr size_t kListed = 8;
+  SmallVector<Attribute> tensors;
+  std::string largest;
+  for (const Holder &holder : peak.holders) {
+    if (tensors.size() == kListed) {
+      break;
+    }
+    tensors.push_back(b.getDictionaryAttr(
+        {b.getNamedAttr("name", b.getStringAttr(holder.name)),
+         b.getNamedAttr("bytes", b.getI64IntegerAttr(
+                                     static_cast<int64_t>(holder.bytes)))}));
+    if (tensors.size() <= 3) {
+      largest += (largest.empty() ? "" : ", ") + holder.name + " (" +
+                 std::to_string(holder.bytes) + " bytes)";
+    }
+  }
+  SmallVector<Attribute> lines;
+  for (const std::string &line : advice) {
+    lines.push_back(b.getStringAttr(line));
+  }
+  std::string step = peak.entry + ": " + peak.step;
+  module->setAttr(memory::kInfeasibleAttr,
+                  b.getDictionaryAttr(
+                      {b.getNamedAttr("minimum_bytes",
+                                      b.getI64IntegerAttr(
+                                          static_cast<int64_t>(minimum.bytes))),
+                       b.getNamedAttr("peak_step", b.getStringAttr(step)),
+                       b.getNamedAttr("peak_tensors", b.getArrayAttr(tensors)),
+                       b.getNamedAttr("advice", b.getArrayAttr(lines))}));
+  mlir::emitError(module.getLoc())
+      << "the budget of " << budget << " bytes cannot be met: at least "
+      << minimum.bytes << " bytes are needed, at step '" << step << "' for "
+      << largest << (advice.empty() ? "" : "; ")
+      << (advice.empty() ? "" : advice.front());
+}
+
+//===-- Rewriting
+//-------------------------------------------------------------//
+
+class Rewriter {
+public:
+  Rewriter(ModuleOp module, const PlacementModel &model, const Choice &choice)
+      : module(module), model(model), choice(choice),
+        context(module.getContext()), builder(context) {
+    for (auto op : module.getOps<SymbolOpInterface>()) {
+      names.insert(op.getName());
+    }
+  }
+
+  void run() {
+    for (const EntryInfo &entry : model.entries) {
+      rewrite(entry);
+    }
+    for (size_t i = 0; i < model.weights.size(); ++i) {
+      if (!choice.resident[i]) {
+        BufferOp(model.weights[i].op).erase();
+      }
+    }
+  }
+
+private:
+  BufferOp makeSlot(planir::EntryOp entry, const StreamRange &range) {
+    BufferOp weight = model.weights[range.weight].op;
+    StringRef base = weight.getSymName();
+    base.consume_front("weight.");
+    std::string wanted = (entry.getSymName() + ".stream." + base).str();
+    std::string name = wanted;
+    for (unsigned i = 1; !names.insert(name).second; ++i) {
+      name = wanted + "." + std::to_string(i);
+    }
+    OpBuilder before(*module.getOps<planir::EntryOp>().begin());
+    return BufferOp::create(
+        before, weight.getLoc(), builder.getStringAttr(name),
+        planir::KindAttr::get(context, Kind::Staging), weight.getTierAttr(),
+        weight.getSizeAttr(), IntegerAttr(), IntegerAttr(), IntegerAttr(),
+        FlatSymbolRefAttr::get(entry.getSymNameAttr()), FlatSymbolRefAttr(),
+        ElementsAttr());
+  }
+
+  void redirect(planir::LaunchOp launch, BufferOp from, BufferOp to) {
+    SmallVector<Attribute> views;
+    for (planir::ViewAttr view : launch.operandViews()) {
+      if (view.getBuffer().getValue() == from.getSymName()) {
+        view = planir::ViewAttr::get(
+            context, FlatSymbolRefAttr::get(to.getSymNameAttr()),
+            view.getAccess(), view.getDtype(), view.getDims(),
+            view.getPanel64(), view.getOffset());
+      }
+      views.push_back(view);
+    }
+    launch.setViewsAttr(builder.getArrayAttr(views));
+  }
+
+  void rewrite(const EntryInfo &entry) {
+    StreamSchedule plan = model.schedule(entry, choice);
+    planir::EntryOp op = entry.op;
+    SmallVector<Operation *> steps;
+    for (Operation &step : op.getBody().front()) {
+      steps.push_back(&step);
+    }
+    uint64_t nextEvent = 0;
+    SmallVector<uint64_t> arrival; // per group
+    size_t issued = 0;
+    size_t waited = 0;
+    for (uint32_t step = 0; step < entry.steps; ++step) {
+      builder.setInsertionPoint(steps[step]);
+      Location loc = steps[step]->getLoc();
+      for (; issued < plan.groups.size() && plan.groups[issued].issue == step;
+           ++issued) {
+        uint64_t go = nextEvent++;
+        planir::SignalOp::create(builder, loc, go, planir::Stream::Compute);
+        planir::WaitOp::create(builder, loc, go, planir::Stream::Copy);
+        for (const StreamRange &range : plan.groups[issued].ranges) {
+          BufferOp weight = model.weights[range.weight].op;
+          BufferOp slot = makeSlot(op, range);
+          planir::CopyOp::create(builder, loc, weight.getSegmentAttr(),
+                                 builder.getI64IntegerAttr(0),
+                                 FlatSymbolRefAttr::get(slot.getSymNameAttr()),
+                                 builder.getI64IntegerAttr(0),
+                                 weight.getSizeAttr());
+          for (uint32_t i = range.first; i <= range.last; ++i) {
+            if (auto launch = dyn_cast<planir::LaunchOp>(steps[i])) {
+              redirect(launch, weight, slot);
+            }
+          }
+        }
+        arrival.push_back(nextEvent++);
+        planir::SignalOp::create(builder, loc, arrival.back(),
+                                 planir::Stream::Copy);
+      }
+      if (waited < plan.groups.size() && plan.groups[waited].reader == step) {
+        planir::WaitOp::create(builder, loc, arrival[waited++],
+                               planir::Stream::Compute);
+      }
+    }
+  }
+
+  ModuleOp module;
+  const PlacementModel &model;
+  const Choice &choice;
+  MLIRContext *context;
+  OpBuilder builder;
+  llvm::StringSet<> names;
+};
+
+struct PlanPlace : impl::PlanPlacePassBase<PlanPlace> {
+  using PlanPlacePassBase::PlanPlacePassBase;
+
+  void runOnOperation() override {
+    ModuleOp module = getOperation();
+    if (policy != "planned" && policy != "naive") {
+      mlir::emitError(module.getLoc())
+          << "unknown policy '" << policy.getValue() << "': planned or naive";
+      return signalPassFailure();
+    }
+    PlacementModel model(module);
+    MinimumPlan minimum = memory::findMinimum(model, reserve);
+    memory::Totals totals = memory::Totals::of(module);
+    totals.budget = budget;
+    totals.reserve = reserve;
+    totals.minimum = minimum.bytes;
+    module->setAttr(memory::kTotalsAttr, totals.toAttr(&getContext()));
+    if (budget < minimum.bytes) {
+      reportInfeasible(module, model, minimum, budget);
+      return signalPassFailure();
+    }
+    uint64_t capacity = budget == UINT64_MAX ? UINT64_MAX : budget - reserve;
+    Choice choice = policy == "naive"
+                        ? memory::chooseNaive(model, minimum, capacity)
+                        : memory::choosePlanned(model, minimum, capacity);
+    Rewriter(module, model, choice).run();
+    memory::updateLifetimes(module);
+  }
+};
+
+} // namespace
+} // namespace llmc
