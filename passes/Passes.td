@@ -20,6 +20,14 @@ def GraphCanonicalizePass : Pass<"graph-canonicalize", "::mlir::ModuleOp"> {
   let dependentDialects = ["::llmc::graph::GraphDialect"];
 }
 
+def GraphCSEPass : Pass<"graph-cse", "::mlir::ModuleOp"> {
+  let summary = "Common subexpressions, whatever node of the model they stem from";
+  let description = [{
+    MLIR's own pass takes `graph.name` for a difference, and with it every
+    layer's rotary tables and masks.
+  }];
+}
+
 def RecoverNormsPass : Pass<"recover-norms", "::mlir::ModuleOp"> {
   let summary = "RMSNorm and LayerNorm from their element-wise spellings";
   let description = [{

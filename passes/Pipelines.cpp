@@ -16,7 +16,7 @@ void buildGraphPipeline(OpPassManager &pm,
   // no casts back and forth, products with weights as linear. CSE makes two
   // spellings of one value the same value.
   pm.addPass(createGraphCanonicalizePass());
-  pm.addPass(createCSEPass());
+  pm.addPass(createGraphCSEPass());
 
   // Norms first: they read their input once, so that afterwards the residual
   // stream has few readers and slices can move up through it.
@@ -28,7 +28,7 @@ void buildGraphPipeline(OpPassManager &pm,
   pm.addPass(createRecoverRopePass());
   pm.addPass(createRecoverAttentionPass());
   pm.addPass(createGraphCanonicalizePass());
-  pm.addPass(createCSEPass());
+  pm.addPass(createGraphCSEPass());
 
   // State after attention: attention is what reads a cache without copying it.
   RecoverStatePassOptions state;
@@ -48,9 +48,9 @@ void buildGraphPipeline(OpPassManager &pm,
 
   // Nothing may rearrange element-wise ops after this.
   pm.addPass(createGraphCanonicalizePass());
-  pm.addPass(createCSEPass());
+  pm.addPass(createGraphCSEPass());
   pm.addPass(createFusePass());
-  pm.addPass(createCSEPass());
+  pm.addPass(createGraphCSEPass());
 
   // The phase ends: what the lowering relies on, in one place.
   pm.addPass(createVerifyGraphPass());

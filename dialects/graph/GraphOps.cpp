@@ -354,6 +354,14 @@ LogicalResult ConcatOp::verify() {
 }
 
 LogicalResult GatherOp::verify() {
+  if (getWeightLayout() != "nk") {
+    if (getWeightLayout() != "kn" || getAxis() != 0 ||
+        !getData().getDefiningOp<LoadWeightOp>() ||
+        typeOf(getData()).getRank() != 2) {
+      return emitOpError() << "weight_layout '" << getWeightLayout()
+                           << "' needs axis 0 of a graph.load_weight of rank 2";
+    }
+  }
   if (failed(verifyAxis(*this, getAxis(), getData()))) {
     return failure();
   }

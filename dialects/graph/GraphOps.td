@@ -221,7 +221,13 @@ def Graph_PadOp : Graph_Op<"pad", [Pure]> {
 
 def Graph_GatherOp : Graph_Op<"gather", [Pure]> {
   let summary = "data.dims[:axis] + indices.dims + data.dims[axis+1:]; negative indices wrap";
-  let arguments = (ins AnyRankedTensor:$data, AnyRankedTensor:$indices, I64Attr:$axis);
+  let description = [{
+    `weight_layout` "kn": data is a graph.load_weight [K, N] of which columns
+    are gathered as rows (an embedding tied to a head that the model stores that
+    way); axis is 0 and the result [indices.., K].
+  }];
+  let arguments = (ins AnyRankedTensor:$data, AnyRankedTensor:$indices, I64Attr:$axis,
+      DefaultValuedStrAttr<StrAttr, "nk">:$weight_layout);
   let results = (outs AnyRankedTensor:$result);
   let assemblyFormat = "$data `,` $indices attr-dict `:` functional-type(operands, results)";
   let hasVerifier = 1;
@@ -370,7 +376,8 @@ def Graph_QuantGatherOp : Graph_Op<"quant_gather", [Pure, AttrSizedOperandSegmen
   let summary = "Rows of a packed table (see quant_linear): out [indices.., k]";
   let arguments = (ins AnyRankedTensor:$codes, Optional<AnyRankedTensor>:$scales,
       Optional<AnyRankedTensor>:$zero_points, AnyRankedTensor:$indices,
-      I64Attr:$n, I64Attr:$k, I64Attr:$bits, I64Attr:$block_size, StrAttr:$format);
+      I64Attr:$n, I64Attr:$k, I64Attr:$bits, I64Attr:$block_size, StrAttr:$format,
+      DefaultValuedStrAttr<StrAttr, "nk">:$float_layout);
   let results = (outs AnyRankedTensor:$result);
   let assemblyFormat = "$codes `,` $indices (`scales` `(` $scales^ `:` type($scales) `)`)? (`zero_points` `(` $zero_points^ `:` type($zero_points) `)`)? attr-dict `:` type($codes) `,` type($indices) `->` type($result)";
   let hasVerifier = 1;

@@ -187,7 +187,7 @@ std::optional<Piecewise> Evaluator::constant(ConstantOp op, const Dims &index) {
     }
     return single(MaskValue::of(*start + *stride * index[varying[0]]));
   }
-  if (varying.size() == 2 && op.getType().getElementType().isInteger(1)) {
+  if (varying.size() == 2) { // ones where the column is seen, else zeros
     int64_t columns = shape[varying[1]], rows = shape[varying[0]];
     int64_t diagonal = -1; // the last true column of row 0
     while (diagonal + 1 < columns && at(diagonal + 1) != 0) {
@@ -195,7 +195,7 @@ std::optional<Piecewise> Evaluator::constant(ConstantOp op, const Dims &index) {
     }
     for (int64_t r = 0; r < rows; ++r) {
       for (int64_t c = 0; c < columns; ++c) {
-        if ((at(r * columns + c) != 0) != (c <= r + diagonal)) {
+        if (at(r * columns + c) != (c <= r + diagonal ? 1 : 0)) {
           return std::nullopt;
         }
       }

@@ -160,6 +160,75 @@ struct GatherToQuantGather : OpRewritePattern<GatherOp> {
   }
 };
 
+/// Rows of a transposed float weight: the packed form has them as they are.
+struct GatherFromTransposed : OpRewritePattern<GatherOp> {
+  using OpRewritePattern::OpRewritePattern;
+
+  LogicalResult matchAndRewrite(GatherOp op,
+                                PatternRewriter &rewriter) const override {
+    if (op.getAxis() != 0 || rankOf(op.getData()) != 2 ||
+        op.getWeightLayout() != "nk") {
+      return failure();
+    }
+    Stored stored = storedMatrix(op.getData(), /*transposed=*/false);
+    Type type = elementOf(op.getData());
+    if (!stored.transposed || !stored.value.getDefiningOp<LoadWeightOp>() ||
+        !(type.isF32() || type.isF16() || type.isBF16())) {
+      return failure();
+    }
+    rewriter.modifyOpInPlace(op, [&] {
+      op.getDataMutable().assign(stored.value);
+      op.setWeightLayout("kn");
+    });
+    return success();
+  }
+};
+
+/// Keys that are cached transposed: concat(transpose(past), new) ->
+/// transpose(concat(past, transpose(new))), so that the cache is one that
+/// grows. Only where the past is an argument (or a part of one).
+struct ConcatOfTransposedPast : OpRewritePattern<ConcatOp> {
+  using OpRewritePattern::OpRewritePattern;
+
+  static bool isArgument(Value value) {
+    while (Operation *op = value.getDefiningOp()) {
+      if (!isa<SliceOp, ReshapeOp>(op)) {
+        return false;
+      }
+      value = op->getOperand(0);
+    }
+    return true;
+  }
+
+  LogicalResult matchAndRewrite(ConcatOp op,
+                                PatternRewriter &rewriter) const override {
+    auto past = op.getInputs()[0].getDefiningOp<TransposeOp>();
+    if (!past || !isArgument(past.getX())) {
+      return failure();
+    }
+    SmallVector<int64_t> perm(past.getPerm()), inverse(perm.size());
+    for (auto [to, from] : llvm::enumerate(perm)) {
+      inverse[from] = to;
+    }
+    SmallVector<Value> inputs{past.getX()};
+    for (Value input : op.getInputs().drop_front()) {
+      inputs.push_back(transposeBy(rewriter, op.getLoc(), input, inverse));
+    }
+    Dims dims = getDims(op.getResult()), inner;
+    for (int64_t dim : inverse) {
+      inner.push_back(dims[dim]);
+    }
+    auto concat = createOp<ConcatOp>(
+        rewriter, op.getLoc(), inner, elementOf(op.getResult()),
+        rewriter.getI64IntegerAttr(perm[op.getAxis()]), inputs);
+    keepName(op, concat);
+    auto transpose = createOp<TransposeOp>(
+        rewriter, op.getLoc(), dims, elementOf(op.getResult()), concat, perm);
+    rewriter.replaceOp(op, transpose);
+    return success();
+  }
+};
+
 struct GraphCanonicalize
     : llmc::impl::GraphCanonicalizePassBase<GraphCanonicalize> {
   using GraphCanonicalizePassBase::GraphCanonicalizePassBase;
@@ -172,8 +241,8 @@ struct GraphCanonicalize
     for (RegisteredOperationName op : getContext().getRegisteredOperations()) {
       op.getCanonicalizationPatterns(patterns, &getContext());
     }
-    patterns.add<MatMulToLinear, MatMulToQuantLinear, GatherToQuantGather>(
-        &getContext());
+    patterns.add<MatMulToLinear, MatMulToQuantLinear, GatherToQuantGather,
+                 GatherFromTransposed, ConcatOfTransposedPast>(&getContext());
     if (failed(applyPatternsGreedily(getOperation(), std::move(patterns)))) {
       signalPassFailure();
     }

@@ -33,7 +33,7 @@ struct QuantizeWeights : llmc::impl::QuantizeWeightsPassBase<QuantizeWeights> {
       return;
     }
     IRRewriter rewriter(&getContext());
-    DenseSet<StringAttr> quantized; // tables of rows by output
+    DenseSet<std::pair<Attribute, Attribute>> quantized; // weight, layout
     SmallVector<LinearOp> linears;
     getOperation().walk([&](LinearOp op) { linears.push_back(op); });
     for (LinearOp op : linears) {
@@ -41,12 +41,9 @@ struct QuantizeWeights : llmc::impl::QuantizeWeightsPassBase<QuantizeWeights> {
         continue;
       }
       bool byOutput = op.getWeightLayout() == "nk";
-      if (byOutput) {
-        quantized.insert(op.getWeight()
-                             .getDefiningOp<LoadWeightOp>()
-                             .getWeightAttr()
-                             .getAttr());
-      }
+      quantized.insert(
+          {op.getWeight().getDefiningOp<LoadWeightOp>().getWeightAttr(),
+           op.getWeightLayoutAttr()});
       ArrayRef<int64_t> shape = typeOf(op.getWeight()).getShape();
       int64_t n = shape[byOutput ? 0 : 1], k = shape[byOutput ? 1 : 0];
       rewriter.setInsertionPoint(op);
@@ -64,16 +61,18 @@ struct QuantizeWeights : llmc::impl::QuantizeWeightsPassBase<QuantizeWeights> {
     for (GatherOp op : gathers) {
       auto load = op.getData().getDefiningOp<LoadWeightOp>();
       if (!load || op.getAxis() != 0 || rankOf(op.getData()) != 2 ||
-          !quantized.contains(load.getWeightAttr().getAttr())) {
+          !quantized.contains(
+              {load.getWeightAttr(), op.getWeightLayoutAttr()})) {
         continue;
       }
       ArrayRef<int64_t> shape = typeOf(op.getData()).getShape();
+      size_t kAxis = op.getWeightLayout() == "kn" ? 0 : 1;
       rewriter.setInsertionPoint(op);
       auto gather = createOp<QuantGatherOp>(
           rewriter, op.getLoc(), getDims(op.getResult()),
           elementOf(op.getResult()), op.getData(), Value(), Value(),
-          op.getIndices(), shape[0], shape[1], /*bits=*/8,
-          /*block_size=*/shape[1], "int8");
+          op.getIndices(), shape[1 - kAxis], shape[kAxis], /*bits=*/8,
+          /*block_size=*/shape[kAxis], "int8", op.getWeightLayout());
       keepName(op, gather);
       rewriter.replaceOp(op, gather);
     }

@@ -181,6 +181,7 @@ public:
   explicit AttentionRecovery(ModuleOp module) : rewriter(module) {}
 
   void visit(MatMulOp op);
+  void simplify(AttentionOp op);
   void moveToTokenMajor(AttentionOp op);
 
 private:
@@ -322,6 +323,31 @@ void AttentionRecovery::visit(MatMulOp op) {
   rewriter.replaceOp(op, attention);
 }
 
+/// Attention as the model has it (an operator): heads that are repeated for it
+/// are read unrepeated, and a bias that is a known mask goes.
+void AttentionRecovery::simplify(AttentionOp op) {
+  if (isa<CacheType>(op.getK().getType())) {
+    return;
+  }
+  rewriter.setInsertionPoint(op);
+  Value k = unrepeated(op.getK()), v = unrepeated(op.getV());
+  if (getDim(k, 1) == getDim(v, 1) && k != op.getK()) {
+    op.getKMutable().assign(k);
+    op.getVMutable().assign(v);
+  }
+  if (!op.getBias() || op.getWindow() != 0) {
+    return;
+  }
+  DimExpr queries = getDim(op.getQ(), op.getQLayout() == "bhsd" ? 2 : 1);
+  auto kind =
+      maskKind({op.getBias()}, queries, getDim(op.getK(), 2), boundsAt(op));
+  if (kind && (kind->window == 0 || !op.getCausal())) {
+    op.getBiasMutable().clear();
+    op.setCausal(op.getCausal() || kind->causal);
+    op.setWindow(kind->window);
+  }
+}
+
 /// transpose(attention(rope(transpose x))) -> attention(rope x), both "bshd":
 /// the layout that the projections write and read.
 void AttentionRecovery::moveToTokenMajor(AttentionOp op) {
@@ -374,6 +400,7 @@ struct RecoverAttention
       recovery.visit(op);
     }
     eraseDeadOps(getOperation());
+    getOperation().walk([&](AttentionOp op) { recovery.simplify(op); });
     SmallVector<AttentionOp> attentions;
     getOperation().walk([&](AttentionOp op) { attentions.push_back(op); });
     for (AttentionOp op : attentions) {

@@ -207,8 +207,8 @@ StateOp RecoverState::makeState(MutableArrayRef<Pair> pairs) {
   return state;
 }
 
-void RecoverState::rewriteEntry(func::FuncOp entry,
-                                MutableArrayRef<std::pair<Pair, StateOp>> pairs) {
+void RecoverState::rewriteEntry(
+    func::FuncOp entry, MutableArrayRef<std::pair<Pair, StateOp>> pairs) {
   IRRewriter rewriter(entry.getContext());
   DenseMap<Value, Value> caches; // concat(past, new) -> cache
   llvm::BitVector arguments(entry.getNumArguments());

@@ -23,9 +23,12 @@ LogicalResult EntryLowering::lowerGather(graph::GatherOp op) {
   // A table that is also the weight of a linear (tied embeddings) is packed
   // once, in panels; the kernel takes rows out of those.
   graph::WeightOp table = module.weightOf(op.getData());
-  bool panels = table && op.getAxis() == 0 && module.isPanelTable(table);
+  bool transposed = op.getWeightLayout() == "kn";
+  bool panels =
+      table && op.getAxis() == 0 && (transposed || module.isPanelTable(table));
   FailureOr<View> data =
-      panels ? module.panelWeight(op, table, "nk") : operand(op, op.getData());
+      panels ? module.panelWeight(op, table, op.getWeightLayout())
+             : operand(op, op.getData());
   FailureOr<View> indices = failed(data) ? data : operand(op, op.getIndices());
   FailureOr<View> out = failed(indices) ? indices : result(op.getResult());
   if (failed(out)) {

@@ -60,3 +60,31 @@ func.func @quantized(%x: tensor<3x64xf32>, %i: tensor<5xi64>) -> (tensor<3x16xf3
   %3 = graph.gather %d4, %i {axis = 0 : i64} : (tensor<16x64xf32>, tensor<5xi64>) -> tensor<5x64xf32>
   return %0, %1, %2, %3 : tensor<3x16xf32>, tensor<3x16xf32>, tensor<3x16xf32>, tensor<5x64xf32>
 }
+
+// -----
+graph.weight @head : tensor<8x512xf32> {file = "", offset = 0 : i64, length = 16384 : i64, hash = "00"}
+
+// An embedding tied to a head stored as [K, N]: the same weight, no transpose.
+// CHECK-LABEL: func.func @tied
+func.func @tied(%i: tensor<3xi64>) -> (tensor<3x8xf32>, tensor<3x512xf32>) {
+  // CHECK: %[[W:.*]] = graph.load_weight @head
+  // CHECK: %[[X:.*]] = graph.gather %[[W]], %arg0 {axis = 0 : i64, weight_layout = "kn"} : (tensor<8x512xf32>, tensor<3xi64>) -> tensor<3x8xf32>
+  // CHECK: graph.linear %[[X]], %[[W]] {weight_layout = "kn"}
+  %w = graph.load_weight @head : tensor<8x512xf32>
+  %t = graph.transpose %w [1, 0] : tensor<8x512xf32> -> tensor<512x8xf32>
+  %x = graph.gather %t, %i {axis = 0 : i64} : (tensor<512x8xf32>, tensor<3xi64>) -> tensor<3x8xf32>
+  %y = graph.matmul %x, %w : (tensor<3x8xf32>, tensor<8x512xf32>) -> tensor<3x512xf32>
+  return %x, %y : tensor<3x8xf32>, tensor<3x512xf32>
+}
+
+// -----
+// Keys cached transposed: the cache itself grows along its tokens.
+// CHECK-LABEL: func.func @transposed_past
+func.func @transposed_past(%p: tensor<1x2x?x4xf32> {graph.dims = [1, 2, "past", 4]}, %n: tensor<1x2x4x3xf32>) -> tensor<1x2x4x?xf32> {
+  // CHECK: %[[N:.*]] = graph.transpose %arg1 [0, 1, 3, 2] : tensor<1x2x4x3xf32> -> tensor<1x2x3x4xf32>
+  // CHECK: %[[C:.*]] = graph.concat 2, %arg0, %[[N]] {dims = {{\[\[}}1, 2, "past + 3", 4]]}
+  // CHECK: graph.transpose %[[C]] [0, 1, 3, 2]
+  %t = graph.transpose %p [0, 1, 3, 2] {dims = [[1, 2, 4, "past"]]} : tensor<1x2x?x4xf32> -> tensor<1x2x4x?xf32>
+  %c = graph.concat 3, %t, %n {dims = [[1, 2, 4, "past + 3"]]} : (tensor<1x2x4x?xf32>, tensor<1x2x4x3xf32>) -> tensor<1x2x4x?xf32>
+  return %c : tensor<1x2x4x?xf32>
+}

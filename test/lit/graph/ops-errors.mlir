@@ -119,3 +119,10 @@ func.func @past(%x: tensor<2xf32> {graph.port = {name = "x", role = "past"}}) {
 func.func @symbols() attributes {graph.entry, graph.symbols = {seq = [4, 1]}} {
   return
 }
+
+// -----
+func.func @gather_layout(%x: tensor<8x4xf32>, %i: tensor<3xi64>) {
+  // expected-error @below {{weight_layout 'kn' needs axis 0 of a graph.load_weight of rank 2}}
+  %0 = graph.gather %x, %i {axis = 0 : i64, weight_layout = "kn"} : (tensor<8x4xf32>, tensor<3xi64>) -> tensor<3x8xf32>
+  return
+}

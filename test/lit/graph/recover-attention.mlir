@@ -196,3 +196,74 @@ func.func @other_axis(%q: tensor<1x4x5x8xf32>, %k: tensor<1x4x5x8xf32>, %v: tens
   %v4 = graph.matmul %v3, %v : (tensor<1x4x5x5xf32>, tensor<1x4x5x8xf32>) -> tensor<1x4x5x8xf32>
   return %v4 : tensor<1x4x5x8xf32>
 }
+
+// -----
+// An attention operator with repeated heads and a causal bias (opset 23).
+// CHECK-LABEL: func.func @operator
+// CHECK-SAME: %[[Q:[^:]*]]: tensor<1x8x?x8xf32>{{.*}}, %[[K:[^:]*]]: tensor<1x4x?x8xf32>{{.*}}, %[[V:[^:]*]]: tensor<1x4x?x8xf32>
+// CHECK-NEXT: graph.attention %[[Q]], %[[K]], %[[V]] {causal = true
+func.func @operator(%q: tensor<1x8x?x8xf32> {graph.dims = [1, 8, "seq", 8]}, %k: tensor<1x4x?x8xf32> {graph.dims = [1, 4, "past + seq", 8]}, %v: tensor<1x4x?x8xf32> {graph.dims = [1, 4, "past + seq", 8]}) -> tensor<1x8x?x8xf32> attributes {graph.entry, graph.symbols = {past = [0, 384], seq = [1, 128]}} {
+  %v1 = graph.iota {axis = 0 : i64, start = "past", step = "1", dims = [["seq"]]} : tensor<?xi64>
+  %v2 = graph.reshape %v1 {dims = [["seq", 1]]} : tensor<?xi64> -> tensor<?x1xi64>
+  %v3 = graph.iota {axis = 0 : i64, start = "0", step = "1", dims = [["past + seq"]]} : tensor<?xi64>
+  %v4 = graph.binary "le" %v3, %v2 {dims = [["seq", "past + seq"]]} : (tensor<?xi64>, tensor<?x1xi64>) -> tensor<?x?xi1>
+  %v5 = graph.reshape %v4 {dims = [[1, 1, "seq", "past + seq"]]} : tensor<?x?xi1> -> tensor<1x1x?x?xi1>
+  %v6 = graph.constant dense<0.0> : tensor<f32>
+  %v7 = graph.constant dense<-3.40282347E+38> : tensor<f32>
+  %v8 = graph.select %v5, %v6, %v7 {dims = [[1, 1, "seq", "past + seq"]]} : (tensor<1x1x?x?xi1>, tensor<f32>, tensor<f32>) -> tensor<1x1x?x?xf32>
+  %v9 = graph.reshape %k {dims = [[1, 4, 1, "past + seq", 8]]} : tensor<1x4x?x8xf32> -> tensor<1x4x1x?x8xf32>
+  %v10 = graph.broadcast %v9 {dims = [[1, 4, 2, "past + seq", 8]]} : tensor<1x4x1x?x8xf32> -> tensor<1x4x2x?x8xf32>
+  %v11 = graph.reshape %v10 {dims = [[1, 8, "past + seq", 8]]} : tensor<1x4x2x?x8xf32> -> tensor<1x8x?x8xf32>
+  %v12 = graph.reshape %v {dims = [[1, 4, 1, "past + seq", 8]]} : tensor<1x4x?x8xf32> -> tensor<1x4x1x?x8xf32>
+  %v13 = graph.broadcast %v12 {dims = [[1, 4, 2, "past + seq", 8]]} : tensor<1x4x1x?x8xf32> -> tensor<1x4x2x?x8xf32>
+  %v14 = graph.reshape %v13 {dims = [[1, 8, "past + seq", 8]]} : tensor<1x4x2x?x8xf32> -> tensor<1x8x?x8xf32>
+  %v15 = graph.attention %q, %v11, %v14 bias(%v8 : tensor<1x1x?x?xf32>) {q_layout = "bhsd", total = "past + seq", causal = false, window = 0 : i64, scale = 0.5 : f64, dims = [[1, 8, "seq", 8]]} : tensor<1x8x?x8xf32>, tensor<1x8x?x8xf32>, tensor<1x8x?x8xf32> -> tensor<1x8x?x8xf32>
+  return %v15 : tensor<1x8x?x8xf32>
+}
+
+// -----
+// The mask as a stored triangle of ones, of which rows and columns are sliced.
+// CHECK-LABEL: func.func @stored_triangle
+// CHECK: graph.attention {{.*}} {causal = true, {{.*}}window = 0 : i64}
+// CHECK-NOT: graph.slice
+func.func @stored_triangle(%q: tensor<1x4x?x8xf32> {graph.dims = [1, 4, "seq", 8]}, %k: tensor<1x4x?x8xf32> {graph.dims = [1, 4, "past + seq", 8]}, %v: tensor<1x4x?x8xf32> {graph.dims = [1, 4, "past + seq", 8]}) -> tensor<1x4x?x8xf32> attributes {graph.entry, graph.symbols = {past = [0, 4], seq = [1, 4]}} {
+  %v1 = graph.constant dense<[[[[1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0], [1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0], [1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0], [1.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0], [1.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0], [1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0], [1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.0], [1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0]]]]> : tensor<1x1x8x8xf32>
+  %v2 = graph.slice %v1 ["0", "0", "past", "0"] [1, 1, 1, 1] {dims = [[1, 1, "seq", "past + seq"]]} : tensor<1x1x8x8xf32> -> tensor<1x1x?x?xf32>
+  %v3 = graph.cast %v2 {dims = [[1, 1, "seq", "past + seq"]]} : tensor<1x1x?x?xf32> -> tensor<1x1x?x?xi1>
+  %v4 = graph.transpose %k [0, 1, 3, 2] {dims = [[1, 4, 8, "past + seq"]]} : tensor<1x4x?x8xf32> -> tensor<1x4x8x?xf32>
+  %v5 = graph.matmul %q, %v4 {dims = [[1, 4, "seq", "past + seq"]]} : (tensor<1x4x?x8xf32>, tensor<1x4x8x?xf32>) -> tensor<1x4x?x?xf32>
+  %v6 = graph.constant dense<3.0> : tensor<f32>
+  %v7 = graph.binary "div" %v5, %v6 {dims = [[1, 4, "seq", "past + seq"]]} : (tensor<1x4x?x?xf32>, tensor<f32>) -> tensor<1x4x?x?xf32>
+  %v8 = graph.constant dense<-10000.0> : tensor<f32>
+  %v9 = graph.select %v3, %v7, %v8 {dims = [[1, 4, "seq", "past + seq"]]} : (tensor<1x1x?x?xi1>, tensor<1x4x?x?xf32>, tensor<f32>) -> tensor<1x4x?x?xf32>
+  %v10 = graph.softmax %v9 {axis = 3 : i64, dims = [[1, 4, "seq", "past + seq"]]} : tensor<1x4x?x?xf32> -> tensor<1x4x?x?xf32>
+  %v11 = graph.matmul %v10, %v {dims = [[1, 4, "seq", 8]]} : (tensor<1x4x?x?xf32>, tensor<1x4x?x8xf32>) -> tensor<1x4x?x8xf32>
+  return %v11 : tensor<1x4x?x8xf32>
+}
+
+// -----
+// Softcap: 30 tanh(scores / 30), and only then the mask.
+// CHECK-LABEL: func.func @softcap
+// CHECK: graph.attention {{.*}} {causal = true, {{.*}}scale = 5{{[.0]*}}e-01 : f64, softcap = 3{{[.0]*}}e+01 : f64
+func.func @softcap(%q: tensor<1x4x?x8xf32> {graph.dims = [1, 4, "seq", 8]}, %k: tensor<1x4x?x8xf32> {graph.dims = [1, 4, "past + seq", 8]}, %v: tensor<1x4x?x8xf32> {graph.dims = [1, 4, "past + seq", 8]}) -> tensor<1x4x?x8xf32> attributes {graph.entry, graph.symbols = {past = [0, 384], seq = [1, 128]}} {
+  %v1 = graph.iota {axis = 0 : i64, start = "past", step = "1", dims = [["seq"]]} : tensor<?xi64>
+  %v2 = graph.reshape %v1 {dims = [["seq", 1]]} : tensor<?xi64> -> tensor<?x1xi64>
+  %v3 = graph.iota {axis = 0 : i64, start = "0", step = "1", dims = [["past + seq"]]} : tensor<?xi64>
+  %v4 = graph.binary "le" %v3, %v2 {dims = [["seq", "past + seq"]]} : (tensor<?xi64>, tensor<?x1xi64>) -> tensor<?x?xi1>
+  %v5 = graph.reshape %v4 {dims = [[1, 1, "seq", "past + seq"]]} : tensor<?x?xi1> -> tensor<1x1x?x?xi1>
+  %v6 = graph.constant dense<0.0> : tensor<f32>
+  %v7 = graph.constant dense<-3.40282347E+38> : tensor<f32>
+  %v8 = graph.select %v5, %v6, %v7 {dims = [[1, 1, "seq", "past + seq"]]} : (tensor<1x1x?x?xi1>, tensor<f32>, tensor<f32>) -> tensor<1x1x?x?xf32>
+  %v9 = graph.transpose %k [0, 1, 3, 2] {dims = [[1, 4, 8, "past + seq"]]} : tensor<1x4x?x8xf32> -> tensor<1x4x8x?xf32>
+  %v10 = graph.matmul %q, %v9 {dims = [[1, 4, "seq", "past + seq"]]} : (tensor<1x4x?x8xf32>, tensor<1x4x8x?xf32>) -> tensor<1x4x?x?xf32>
+  %v11 = graph.constant dense<0.5> : tensor<f32>
+  %v12 = graph.binary "mul" %v10, %v11 {dims = [[1, 4, "seq", "past + seq"]]} : (tensor<1x4x?x?xf32>, tensor<f32>) -> tensor<1x4x?x?xf32>
+  %v13 = graph.constant dense<30.0> : tensor<f32>
+  %v14 = graph.binary "div" %v12, %v13 {dims = [[1, 4, "seq", "past + seq"]]} : (tensor<1x4x?x?xf32>, tensor<f32>) -> tensor<1x4x?x?xf32>
+  %v15 = graph.unary "tanh" %v14 {dims = [[1, 4, "seq", "past + seq"]]} : tensor<1x4x?x?xf32> -> tensor<1x4x?x?xf32>
+  %v16 = graph.binary "mul" %v15, %v13 {dims = [[1, 4, "seq", "past + seq"]]} : (tensor<1x4x?x?xf32>, tensor<f32>) -> tensor<1x4x?x?xf32>
+  %v17 = graph.binary "add" %v16, %v8 {dims = [[1, 4, "seq", "past + seq"]]} : (tensor<1x4x?x?xf32>, tensor<1x1x?x?xf32>) -> tensor<1x4x?x?xf32>
+  %v18 = graph.softmax %v17 {axis = 3 : i64, dims = [[1, 4, "seq", "past + seq"]]} : tensor<1x4x?x?xf32> -> tensor<1x4x?x?xf32>
+  %v19 = graph.matmul %v18, %v {dims = [[1, 4, "seq", 8]]} : (tensor<1x4x?x?xf32>, tensor<1x4x?x8xf32>) -> tensor<1x4x?x8xf32>
+  return %v19 : tensor<1x4x?x8xf32>
+}
