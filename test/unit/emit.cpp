@@ -326,7 +326,33 @@ TEST_F(Emit, MoreBudgetStreamsLess) {
   EXPECT_GT(nearly, 0u);
 }
 
-TEST_F(Emit, NaivePlansAreSafeAndNeverStreamLess) {
+TEST_F(Emit, CopiesRunBesideCompute) {
+  // With room for two slots, a copy is under way while launches run: between
+  // its signal and the wait for it.
+  std::string text = llama(4);
+  uint64_t most = compile(text, UINT64_MAX).plan->totals.deviceBytes;
+  uint64_t minimum = compile(text, 0).infeasible->minimumBytes;
+  auto overlapped = [&](uint64_t budget) {
+    Outcome out = compile(text, budget);
+    int launches = 0;
+    std::set<uint32_t> underWay;
+    for (const plan::Step &step : out.plan->entries[1].steps) {
+      bool isCopy = step.stream == plan::Stream::Copy;
+      if (step.kind == plan::StepKind::Signal && isCopy) {
+        underWay.insert(step.event);
+      } else if (step.kind == plan::StepKind::Wait && !isCopy) {
+        underWay.erase(step.event);
+      } else if (step.kind == plan::StepKind::Launch && !underWay.empty()) {
+        ++launches;
+      }
+    }
+    return launches;
+  };
+  EXPECT_EQ(overlapped(minimum), 0);
+  EXPECT_GT(overlapped((minimum + most) / 2), 4);
+}
+
+TEST_F(Emit, NaivePlansAreSafe) {
   std::string text = llama(2);
   uint64_t most = compile(text, UINT64_MAX).plan->totals.deviceBytes;
   uint64_t minimum = compile(text, 0).infeasible->minimumBytes;
