@@ -113,6 +113,7 @@ suite unit unit_tests
 suite lit lit_tests
 suite venv python_venv
 suite tokenizer run_python test/tokenizer/compare.py
+suite passes run_python test/passes/compare_pipeline.py
 for script in compare quantized stories layouts contract budgets determinism bad_input big_model no_alloc examples; do
   [ -f "test/e2e/$script.py" ] && suite "$script" run_python "test/e2e/$script.py"
 done

@@ -6,10 +6,14 @@
 //===----------------------------------------------------------------------===//
 
 #include "compiler/import/Import.h"
+#include "passes/Passes.h"
+#include "passes/Pipelines.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/BuiltinAttributes.h"
 #include "mlir/IR/BuiltinTypes.h"
+#include "mlir/Pass/PassManager.h"
+#include "mlir/Pass/PassRegistry.h"
 #include "llvm/ADT/DenseMap.h"
 #include "llvm/ADT/TypeSwitch.h"
 #include "llvm/Support/CommandLine.h"
@@ -33,6 +37,9 @@ static llvm::cl::opt<bool> printInfo("info",
 static llvm::cl::opt<bool> quiet("q",
                                  llvm::cl::desc("do not print the module"));
 
+static llvm::cl::opt<std::string>
+    passes("passes", llvm::cl::desc("a pass pipeline to run first, such as "
+                                    "llmc-graph{quantize=int8}"));
 static llvm::cl::opt<std::string>
     dumpTo("dump", llvm::cl::desc("write FOLDER/graph.json and the weights' "
                                   "bytes, for test/import/reference.py"));
@@ -100,8 +107,9 @@ static llvm::json::Value toJson(mlir::Attribute attribute) {
         } else {
           bool isSigned = !element.isUnsignedInteger() && !element.isInteger(1);
           for (llvm::APInt value : a.getValues<llvm::APInt>()) {
-            list.push_back(isSigned ? value.getSExtValue()
-                                    : static_cast<int64_t>(value.getZExtValue()));
+            list.push_back(isSigned
+                               ? value.getSExtValue()
+                               : static_cast<int64_t>(value.getZExtValue()));
             if (a.isSplat()) {
               break;
             }
@@ -113,27 +121,69 @@ static llvm::json::Value toJson(mlir::Attribute attribute) {
       .Default([](Attribute) { return nullptr; });
 }
 
+/// The ops of a block; `id` numbers the values.
+static llvm::json::Array opsToJson(mlir::Block &block,
+                                   llvm::function_ref<int64_t(mlir::Value)> id);
+
 static std::string typeText(mlir::Type type) {
   std::string text;
   llvm::raw_string_ostream(text) << type;
   return text;
 }
 
+static llvm::json::Array
+opsToJson(mlir::Block &block, llvm::function_ref<int64_t(mlir::Value)> id) {
+  llvm::json::Array ops;
+  for (mlir::Operation &inner : block) {
+    llvm::json::Array operands, outs, types;
+    for (mlir::Value v : inner.getOperands()) {
+      operands.push_back(id(v));
+    }
+    for (mlir::Value v : inner.getResults()) {
+      outs.push_back(id(v));
+      types.push_back(typeText(v.getType()));
+    }
+    llvm::json::Object op{{"op", inner.getName().getStringRef()},
+                          {"operands", std::move(operands)},
+                          {"results", std::move(outs)},
+                          {"types", std::move(types)},
+                          {"attributes", toJson(inner.getAttrDictionary())}};
+    if (inner.getNumRegions() == 1) { // graph.fused
+      mlir::Block &body = inner.getRegion(0).front();
+      llvm::json::Array arguments;
+      for (mlir::Value v : body.getArguments()) {
+        arguments.push_back(id(v));
+      }
+      llvm::json::Object attributes = *op["attributes"].getAsObject();
+      attributes["arguments"] = std::move(arguments);
+      attributes["body"] = opsToJson(body, id);
+      op["attributes"] = std::move(attributes);
+    }
+    ops.push_back(std::move(op));
+  }
+  return ops;
+}
+
 static int dump(const import::ImportedModel &model, const std::string &folder) {
   llvm::sys::fs::create_directories(folder);
   std::error_code error;
   llvm::raw_fd_ostream bytes(folder + "/weights.bin", error);
-  llvm::json::Object weights, entries;
+  llvm::json::Object weights, entries, states;
   uint64_t offset = 0;
   for (mlir::Operation &op : *model.module.get().getBody()) {
     if (auto name = op.getAttrOfType<mlir::StringAttr>("sym_name");
         op.getName().getStringRef() == "graph.weight") {
       std::span<const std::byte> data = model.weights.bytes(name.getValue());
       bytes.write(reinterpret_cast<const char *>(data.data()), data.size());
-      weights[name.getValue()] = llvm::json::Object{
-          {"type", toJson(op.getAttr("type"))}, {"offset", offset},
-          {"size", data.size()}};
+      weights[name.getValue()] =
+          llvm::json::Object{{"type", toJson(op.getAttr("type"))},
+                             {"offset", offset},
+                             {"size", data.size()}};
       offset += data.size();
+    }
+    if (op.getName().getStringRef() == "graph.state") {
+      auto name = op.getAttrOfType<mlir::StringAttr>("sym_name");
+      states[name.getValue()] = toJson(op.getAttrDictionary());
     }
     auto function = llvm::dyn_cast<mlir::func::FuncOp>(op);
     if (!function) {
@@ -148,25 +198,10 @@ static int dump(const import::ImportedModel &model, const std::string &folder) {
       arguments.push_back(llvm::json::Object{
           {"id", id(argument)},
           {"type", typeText(argument.getType())},
-          {"attributes", toJson(function.getArgAttrDict(
-                             argument.getArgNumber()))}});
+          {"attributes",
+           toJson(function.getArgAttrDict(argument.getArgNumber()))}});
     }
-    for (mlir::Operation &inner : function.getBody().front()) {
-      llvm::json::Array operands, outs, types;
-      for (mlir::Value v : inner.getOperands()) {
-        operands.push_back(id(v));
-      }
-      for (mlir::Value v : inner.getResults()) {
-        outs.push_back(id(v));
-        types.push_back(typeText(v.getType()));
-      }
-      ops.push_back(llvm::json::Object{
-          {"op", inner.getName().getStringRef()},
-          {"operands", std::move(operands)},
-          {"results", std::move(outs)},
-          {"types", std::move(types)},
-          {"attributes", toJson(inner.getAttrDictionary())}});
-    }
+    ops = opsToJson(function.getBody().front(), id);
     for (unsigned i = 0; i < function.getNumResults(); ++i) {
       results.push_back(toJson(function.getResultAttrDict(i)));
     }
@@ -177,12 +212,15 @@ static int dump(const import::ImportedModel &model, const std::string &folder) {
         {"attributes", toJson(function->getAttrDictionary())}};
   }
   llvm::raw_fd_ostream out(folder + "/graph.json", error);
-  out << llvm::json::Value(llvm::json::Object{
-      {"weights", std::move(weights)}, {"entries", std::move(entries)}});
+  out << llvm::json::Value(llvm::json::Object{{"weights", std::move(weights)},
+                                              {"states", std::move(states)},
+                                              {"entries", std::move(entries)}});
   return error ? 1 : 0;
 }
 
 int main(int argc, char **argv) {
+  registerLlmcPasses();
+  registerPipelines();
   llvm::cl::ParseCommandLineOptions(argc, argv);
   import::ImportOptions options;
   options.batch = batch;
@@ -220,6 +258,13 @@ int main(int argc, char **argv) {
     llvm::errs() << ", tokenizer '" << info.tokenizerPath << "'\n";
     for (const std::string &warning : info.warnings) {
       llvm::errs() << "warning: " << warning << '\n';
+    }
+  }
+  if (!passes.empty()) {
+    mlir::PassManager manager(&context);
+    if (mlir::failed(mlir::parsePassPipeline(passes, manager)) ||
+        mlir::failed(manager.run(*result->module))) {
+      return 1;
     }
   }
   if (!dumpTo.empty()) {
