@@ -24,12 +24,23 @@ Error malformed(std::string message) {
   return {ErrorCode::PlanMalformed, "damaged plan: " + std::move(message)};
 }
 
+template <class T> bool isAligned(const T *data) {
+  return reinterpret_cast<uintptr_t>(data) % alignof(T) == 0;
+}
+
 /// A vector of the table, read from front to back in counted pieces. After the
 /// first piece that is too long it stays empty and remembers the failure.
 template <class T> class Cursor {
 public:
+  /// The verifier of FlatBuffers 2.0 does not look at the alignment of a
+  /// vector's structs; a misaligned vector counts as damaged.
   Cursor(const char *name, const T *data, uint64_t size)
-      : name(name), data(data), left(size), size(size) {}
+      : name(name), data(data), left(size), size(size),
+        misaligned(size != 0 && !isAligned(data)) {
+    if (misaligned) {
+      left = 0;
+    }
+  }
 
   std::span<const T> take(uint64_t count) {
     if (count > left) {
@@ -45,14 +56,18 @@ public:
     return piece;
   }
 
-  bool good() const { return overrun == 0 && left == 0; }
+  std::span<const T> takeAll() { return take(left); }
+
+  bool good() const { return overrun == 0 && left == 0 && !misaligned; }
   Error error() const {
+    if (misaligned) {
+      return malformed(std::string(name) + " are misaligned");
+    }
     std::string text = std::string(name) + " has " + std::to_string(size) +
                        " elements, the records that refer to it need ";
     return malformed(overrun != 0 ? text + std::to_string(overrun) + " more"
                                   : text + std::to_string(size - left));
   }
-  bool overran() const { return overrun != 0; }
 
 private:
   const char *name;
@@ -60,6 +75,7 @@ private:
   uint64_t left;
   uint64_t size;
   uint64_t overrun = 0;
+  bool misaligned;
 };
 
 template <class T>
@@ -249,20 +265,20 @@ Result<Plan> Decoder::run(std::span<const uint8_t> constantBytes,
   if (table.model() == nullptr || table.totals() == nullptr) {
     return malformed("the table lacks its model or totals record");
   }
+  if (!isAligned(table.model()) || !isAligned(table.totals())) {
+    return malformed("its model or totals record is misaligned");
+  }
   Plan plan;
   decodeModel(plan);
   decodeTotals(plan.totals);
-  auto sizeOf = [](const auto *vector) {
-    return vector == nullptr ? 0 : vector->size();
-  };
-  for (const auto &record : segments.take(sizeOf(table.segments()))) {
+  for (const auto &record : segments.takeAll()) {
     Segment &segment = plan.segments.emplace_back();
     segment.name = takeText(record.name_bytes());
     segment.offset = record.offset();
     segment.size = record.size();
     segment.hash = {record.hash_low(), record.hash_high()};
   }
-  for (const auto &record : buffers.take(sizeOf(table.buffers()))) {
+  for (const auto &record : buffers.takeAll()) {
     Buffer &buffer = plan.buffers.emplace_back();
     buffer.name = takeText(record.name_bytes());
     buffer.kind = static_cast<BufferKind>(record.kind());
@@ -274,7 +290,7 @@ Result<Plan> Decoder::run(std::span<const uint8_t> constantBytes,
     buffer.end = record.end();
     buffer.segment = record.segment();
   }
-  for (const auto &record : states.take(sizeOf(table.states()))) {
+  for (const auto &record : states.takeAll()) {
     State &state = plan.states.emplace_back();
     state.name = takeText(record.name_bytes());
     state.outputName = takeText(record.output_bytes());
@@ -285,12 +301,12 @@ Result<Plan> Decoder::run(std::span<const uint8_t> constantBytes,
     state.blockTokens = record.block_tokens();
     state.buffer = record.buffer();
   }
-  for (const auto &record : entries.take(sizeOf(table.entries()))) {
+  for (const auto &record : entries.takeAll()) {
     decodeEntry(record, plan.entries.emplace_back());
   }
   Cursor<uint8_t> data("constant section", constantBytes.data(),
                        constantBytes.size());
-  for (const auto &record : constants.take(sizeOf(table.constants()))) {
+  for (const auto &record : constants.takeAll()) {
     std::span<const uint8_t> part = data.take(record.bytes());
     plan.constants.push_back({record.buffer(), {part.begin(), part.end()}});
   }
@@ -302,6 +318,11 @@ Result<Plan> Decoder::run(std::span<const uint8_t> constantBytes,
       used = cursor.error();
     }
   };
+  require(segments);
+  require(buffers);
+  require(states);
+  require(entries);
+  require(constants);
   require(symbols);
   require(exprs);
   require(ports);
