@@ -43,7 +43,9 @@ Result<CheckReport> check(const CompileOptions &given) {
   for (const plan::Entry &entry : plan.entries) {
     report.entries.push_back(entry.name);
   }
-  report.weightsBytes = plan.totals.weightsBytes;
+  for (const plan::Segment &segment : plan.segments) {
+    report.weightsBytes += segment.size;
+  }
   report.minimumBytes = plan.totals.minimumBytes;
   report.residentBytes = plan.totals.deviceBytes;
   report.warnings = lowered->warnings;

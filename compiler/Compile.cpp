@@ -146,7 +146,8 @@ Result<Lowered> lowerAtBestContext(mlir::MLIRContext &context,
       return std::move(**found);
     }
   }
-  return full;
+  // Not even the smallest context fits: its minimum is the one to report.
+  return at(kSmallestContext);
 }
 
 //===----------------------------------------------------------------------===//

@@ -28,10 +28,12 @@ class Sweep:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.plan = self.folder / "x.plan"
         self.bits = None
+        # Left to itself, a budget also chooses the context: it is kept the same here.
+        self.context = []
 
     def compile(self, budget):
         """(exit status, parsed --json)"""
-        options = ["-o", self.plan, "--vram", budget, "--json"]
+        options = ["-o", self.plan, "--vram", budget, "--json", *self.context]
         done = self.tool.run("compile", self.model.file(), *options)
         if done.returncode not in (0, 3):
             raise Failure(f"compile --vram {budget}: status {done.returncode}: {done.stderr[-500:]}")
@@ -55,9 +57,26 @@ class Sweep:
             raise Failure(f"--vram {budget}: other bits than without a bound")
         return report
 
+    def lower_context(self):
+        """Without --ctx the context shrinks before a budget is refused, and what is refused
+        then names a minimum that works."""
+        status, report = self.compile(PAGE)
+        if status != 3:
+            raise Failure(f"--vram {PAGE} without --ctx ends with {status}, expected 3")
+        self.compile_at(report["minimum_bytes"], 0)
+        self.compile_at(report["minimum_bytes"] - PAGE, 3)
+
+    def compile_at(self, budget, expected):
+        status, _ = self.compile(budget)
+        if status != expected:
+            raise Failure(f"--vram {budget} ends with {status}, expected {expected}")
+
     def run(self):
         self.tool.need()
-        generous = self.check("unbounded")["device_bytes"]
+        self.lower_context()
+        report = self.check("unbounded")
+        self.context = ["--ctx", str(report["context"])]
+        generous = report["device_bytes"]
         status, report = self.compile(PAGE)
         if status != 3:
             raise Failure(f"--vram {PAGE} ends with {status}, expected 3")
