@@ -214,9 +214,8 @@ mlir::Value Emitter::materialize(const Val &v) {
   if (v->constant) {
     v->value = makeConstant(*v);
   } else if (std::optional<DimExpr> e =
-                 v->exprs && v->rank() > 0 && isFloat(v->type)
-                     ? uniform(v)
-                     : std::nullopt) {
+                 v->exprs && v->rank() > 0 && isFloat(v->type) ? uniform(v)
+                                                               : std::nullopt) {
     // A position in a one-token entry: the same op as in a longer one.
     auto same = std::make_shared<Value>();
     same->type = v->type;

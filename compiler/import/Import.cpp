@@ -59,7 +59,8 @@ const InputPort *ModelImporter::sequenceInput() const {
   }
   for (const InputPort &port : ports.inputs) {
     if (port.role == InputPort::Role::Generic && port.shape->dim_size() == 3 &&
-        port.name.find("embed") != std::string::npos) {
+        (port.name.find("embed") != std::string::npos ||
+         port.name.find("hidden") != std::string::npos)) {
       return &port;
     }
   }

@@ -235,6 +235,10 @@ Result<std::unique_ptr<OnnxModel>> OnnxModel::load(const fs::path &path) {
     return {ErrorCode::FileMalformed,
             path.string() + ": the graph has no output"};
   }
+  if (result->model->opset_import_size() == 0) {
+    return {ErrorCode::FileMalformed,
+            path.string() + ": imports no operator set; is the file complete?"};
+  }
   int64_t opset = result->opset("");
   if (opset != 0 && (opset < 9 || opset > 25)) {
     return {ErrorCode::Unsupported, path.string() + ": operator set " +
@@ -314,8 +318,7 @@ static bool isLowerTriangle(const Value &v) {
   }
   for (int64_t row = 0; row < side; ++row) {
     for (int64_t column = 0; column < side; ++column) {
-      double element =
-          readFloat(v.type, v.constant->data, row * side + column);
+      double element = readFloat(v.type, v.constant->data, row * side + column);
       if (element != (column <= row ? 1 : 0)) {
         return false;
       }

@@ -253,6 +253,23 @@ void classify(Ports &ports) {
   if (tokens) {
     tokens->role = Role::Tokens;
   }
+  bool embeds = false;
+  for (const InputPort &port : ports.inputs) {
+    embeds |= isFloat(port.type) && port.shape->dim_size() == 3 &&
+              (contains(port.name, "embed") || contains(port.name, "hidden"));
+  }
+  if (!tokens && !embeds) {
+    // Past and present of an operator alone, not of a language model.
+    for (InputPort &port : ports.inputs) {
+      port.role = Role::Generic;
+      port.state = port.axis = -1;
+    }
+    for (OutputPort &port : ports.outputs) {
+      port.role = OutputPort::Role::Generic;
+      port.state = port.axis = -1;
+    }
+    ports.states = 0;
+  }
   if (ports.states == 0) {
     return; // without state nothing is derived: the user gives it all
   }

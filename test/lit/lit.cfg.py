@@ -18,3 +18,7 @@ for folder in (config.llvm_tools_dir, os.path.join(config.llmc_binary_dir, "bin"
 for tool in ("llmc", "llmc-opt", "llmc-run", "llmc-import"):
     if shutil.which(tool, path=os.path.join(config.llmc_binary_dir, "bin")):
         config.available_features.add(tool)
+
+# `%onnx < TEXT > MODEL`: a model written as text.
+config.substitutions.append(
+    ("%onnx", "protoc --encode=onnx.ModelProto --proto_path=/usr/include/onnx onnx.proto"))

@@ -89,6 +89,11 @@ bool importGatherBlockQuantized(NodeContext &n) {
   w.bits = n.integer("bits", 4);
   w.blockSize = n.integer("block_size", 128);
   std::optional<std::vector<int64_t>> dims = data->staticDims();
+  if ((w.bits != 4 && w.bits != 8) || w.blockSize < 16) {
+    return n.fail("bits " + std::to_string(w.bits) + ", block_size " +
+                  std::to_string(w.blockSize) +
+                  " (supported are 4 and 8 bits in blocks of 16 and more)");
+  }
   if (!dims || dims->size() < 2 || n.integer("gather_axis", 0) != 0) {
     return n.fail("data " + toString(data->dims) + " gathered along axis " +
                   std::to_string(n.integer("gather_axis", 0)));
