@@ -207,6 +207,19 @@ private:
 };
 
 LogicalResult EntryLowering::lowerPointwise(Operation *op) {
+  // A cast between types that the plan keeps in the same one moves nothing.
+  if (isa<graph::CastOp>(op) && !splatOf(op->getOperand(0))) {
+    FailureOr<View> in = operand(op, op->getOperand(0));
+    std::optional<plan::DType> target = toDType(
+        cast<RankedTensorType>(op->getResult(0).getType()).getElementType());
+    if (failed(in)) {
+      return failure();
+    }
+    if (target && in->dtype == widened(*target) && !in->panel64) {
+      views[op->getResult(0)] = *in;
+      return success();
+    }
+  }
   Program program;
   llvm::SmallDenseSet<Value, 4> seen;
   for (Value value : op->getOperands()) {

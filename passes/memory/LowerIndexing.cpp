@@ -30,7 +30,9 @@ LogicalResult EntryLowering::lowerGather(graph::GatherOp op) {
       panels ? module.panelWeight(op, table, op.getWeightLayout())
              : operand(op, op.getData());
   FailureOr<View> indices = failed(data) ? data : operand(op, op.getIndices());
-  FailureOr<View> out = failed(indices) ? indices : result(op.getResult());
+  // Rows of a narrow table are widened on the way.
+  FailureOr<View> out =
+      failed(indices) ? indices : result(op.getResult(), widened(data->dtype));
   if (failed(out)) {
     return failure();
   }
@@ -50,12 +52,12 @@ LogicalResult EntryLowering::lowerIndexing(Operation *op) {
     ints.push_back(static_cast<int64_t>(*kind));
     Numbers numbers;
     numbers.ints = std::move(ints);
-    return launchSimple(op, kernel, std::move(numbers));
+    return launchSimple(op, kernel, std::move(numbers), /*keepsType=*/true);
   };
   auto withInt = [&](plan::KernelId kernel, uint64_t value) {
     Numbers numbers;
     numbers.ints = {static_cast<int64_t>(value)};
-    return launchSimple(op, kernel, std::move(numbers));
+    return launchSimple(op, kernel, std::move(numbers), /*keepsType=*/true);
   };
   return llvm::TypeSwitch<Operation *, LogicalResult>(op)
       .Case<graph::GatherElementsOp>([&](auto o) {
@@ -80,7 +82,8 @@ LogicalResult EntryLowering::lowerTopK(graph::TopKOp op) {
   numbers.ints = {static_cast<int64_t>(op.getAxis()), op.getLargest(),
                   /*sorted=*/1};
   numbers.params = {graph::exprAttr(op.getK())};
-  return launchSimple(op, plan::KernelId::TopK, std::move(numbers));
+  return launchSimple(op, plan::KernelId::TopK, std::move(numbers),
+                      /*keepsType=*/true);
 }
 
 } // namespace llmc::lowering

@@ -109,7 +109,7 @@ LogicalResult EntryLowering::lowerTranspose(graph::TransposeOp op) {
   if (!moves) {
     return lowerReshape(op);
   }
-  FailureOr<View> out = result(op.getResult());
+  FailureOr<View> out = result(op.getResult(), in->dtype);
   if (failed(out)) {
     return failure();
   }
@@ -118,7 +118,7 @@ LogicalResult EntryLowering::lowerTranspose(graph::TransposeOp op) {
 
 LogicalResult EntryLowering::lowerBroadcast(graph::BroadcastOp op) {
   FailureOr<View> in = operand(op, op.getX());
-  FailureOr<View> out = failed(in) ? in : result(op.getResult());
+  FailureOr<View> out = failed(in) ? in : result(op.getResult(), in->dtype);
   if (failed(out)) {
     return failure();
   }
@@ -141,7 +141,7 @@ LogicalResult EntryLowering::lowerBroadcast(graph::BroadcastOp op) {
 
 LogicalResult EntryLowering::lowerSlice(graph::SliceOp op) {
   FailureOr<View> in = operand(op, op.getX());
-  FailureOr<View> out = failed(in) ? in : result(op.getResult());
+  FailureOr<View> out = failed(in) ? in : result(op.getResult(), in->dtype);
   if (failed(out)) {
     return failure();
   }
@@ -165,7 +165,19 @@ LogicalResult EntryLowering::lowerConcat(graph::ConcatOp op) {
     }
     inputs.push_back(*in);
   }
-  FailureOr<View> out = result(op.getResult());
+  // A weight or input of a narrow type beside computed values is widened.
+  plan::DType dtype = inputs.front().dtype;
+  for (const View &in : inputs) {
+    dtype = in.dtype == dtype ? dtype : widened(dtype);
+  }
+  for (View &in : inputs) {
+    FailureOr<View> same = converted(op, in, dtype);
+    if (failed(same)) {
+      return failure();
+    }
+    in = *same;
+  }
+  FailureOr<View> out = result(op.getResult(), dtype);
   if (failed(out)) {
     return failure();
   }
@@ -185,7 +197,7 @@ LogicalResult EntryLowering::lowerConcat(graph::ConcatOp op) {
 
 LogicalResult EntryLowering::lowerPad(graph::PadOp op) {
   FailureOr<View> in = operand(op, op.getX());
-  FailureOr<View> out = failed(in) ? in : result(op.getResult());
+  FailureOr<View> out = failed(in) ? in : result(op.getResult(), in->dtype);
   if (failed(out)) {
     return failure();
   }

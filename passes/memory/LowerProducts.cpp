@@ -220,7 +220,8 @@ LogicalResult EntryLowering::lowerQuantGather(graph::QuantGatherOp op) {
   if (failed(indices)) {
     return failure();
   }
-  FailureOr<QuantWeight> weight = lowerQuantWeight(module, op, Value(), op.getFloatLayout());
+  FailureOr<QuantWeight> weight =
+      lowerQuantWeight(module, op, Value(), op.getFloatLayout());
   if (failed(weight)) {
     return failure();
   }

@@ -36,21 +36,25 @@ LogicalResult EntryLowering::lowerReduction(Operation *op) {
           mask |= int64_t{1} << axis;
         }
         numbers.ints = {static_cast<int64_t>(*kind), mask};
-        return launchSimple(o, plan::KernelId::Reduce, numbers);
+        return launchSimple(o, plan::KernelId::Reduce, numbers,
+                            /*keepsType=*/true);
       })
       .Case<graph::ArgReduceOp>([&](auto o) {
         numbers.ints = {static_cast<int64_t>(o.getAxis()), o.getIsMin(),
                         o.getSelectLast()};
-        return launchSimple(o, plan::KernelId::ArgReduce, numbers);
+        return launchSimple(o, plan::KernelId::ArgReduce, numbers,
+                            /*keepsType=*/true);
       })
       .Case<graph::SoftmaxOp>([&](auto o) {
         numbers.ints = {static_cast<int64_t>(o.getAxis()), o.getLog()};
-        return launchSimple(o, plan::KernelId::Softmax, numbers);
+        return launchSimple(o, plan::KernelId::Softmax, numbers,
+                            /*keepsType=*/true);
       })
       .Case<graph::CumSumOp>([&](auto o) {
         numbers.ints = {static_cast<int64_t>(o.getAxis()), o.getExclusive(),
                         o.getReverse()};
-        return launchSimple(o, plan::KernelId::CumSum, numbers);
+        return launchSimple(o, plan::KernelId::CumSum, numbers,
+                            /*keepsType=*/true);
       })
       .Default([](Operation *o) { return o->emitOpError("is no reduction"); });
 }

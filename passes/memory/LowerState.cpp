@@ -73,7 +73,8 @@ LogicalResult EntryLowering::lowerKvAppend(graph::KvAppendOp op) {
 
 LogicalResult EntryLowering::lowerKvRead(graph::KvReadOp op) {
   FailureOr<View> source = cache(op, op.getCache());
-  FailureOr<View> out = failed(source) ? source : result(op.getResult());
+  FailureOr<View> out =
+      failed(source) ? source : result(op.getResult(), source->dtype);
   if (failed(out)) {
     return failure();
   }
@@ -145,7 +146,18 @@ LogicalResult EntryLowering::lowerRope(graph::RopeOp op) {
   Numbers numbers;
   numbers.ints = {op.getLayout() == "bhsd" ? 0 : 1, op.getInterleaved(),
                   static_cast<int64_t>(op.getRotaryDim())};
-  return launchSimple(op, plan::KernelId::Rope, std::move(numbers));
+  // x and out have one type, the tables another; rows of a narrow x are wide.
+  FailureOr<View> x = operand(op, op.getX());
+  FailureOr<View> wide = failed(x) ? x : converted(op, *x, widened(x->dtype));
+  FailureOr<View> cosines = failed(wide) ? wide : operand(op, op.getCos());
+  FailureOr<View> sines = failed(cosines) ? cosines : operand(op, op.getSin());
+  FailureOr<View> out = failed(sines) ? sines : result(op.getResult());
+  if (failed(out)) {
+    return failure();
+  }
+  return launch(op, plan::KernelId::Rope,
+                {read(*wide), read(*cosines), read(*sines), write(*out)},
+                std::move(numbers));
 }
 
 } // namespace llmc::lowering

@@ -68,13 +68,22 @@ FailureOr<uint64_t> EntryLowering::boundBytes(Operation *op, plan::DType dtype,
   return bits / 8 + (bits % 8 != 0);
 }
 
-FailureOr<View> EntryLowering::result(Value value) {
+plan::DType widened(plan::DType dtype) {
+  bool isNarrow = dtype == plan::DType::F16 || dtype == plan::DType::BF16;
+  return isNarrow ? plan::DType::F32 : dtype;
+}
+
+FailureOr<View> EntryLowering::result(Value value,
+                                      std::optional<plan::DType> dtype) {
   Operation *op = value.getDefiningOp();
-  std::optional<plan::DType> dtype =
+  std::optional<plan::DType> declared =
       toDType(cast<RankedTensorType>(value.getType()).getElementType());
-  if (!dtype) {
+  if (!declared) {
     return op->emitOpError()
            << "a plan cannot hold a tensor of type " << value.getType();
+  }
+  if (!dtype) {
+    dtype = widened(*declared);
   }
   graph::Dims dims = graph::getDims(value);
   FailureOr<uint64_t> size = boundBytes(op, *dtype, dims);
@@ -86,6 +95,24 @@ FailureOr<View> EntryLowering::result(Value value) {
             0, *dtype, std::move(dims)};
   views[value] = view;
   return view;
+}
+
+FailureOr<View> EntryLowering::converted(Operation *op, const View &view,
+                                         plan::DType dtype) {
+  if (view.dtype == dtype) {
+    return view;
+  }
+  FailureOr<uint64_t> size = boundBytes(op, dtype, view.dims);
+  if (failed(size)) {
+    return failure();
+  }
+  View out{module.makeBuffer(name + "." + graph::nodeName(op) + ".cast",
+                             Kind::Activation, *size, name),
+           0, dtype, view.dims};
+  if (failed(launch(op, plan::KernelId::Cast, {read(view), write(out)}))) {
+    return failure();
+  }
+  return out;
 }
 
 DenseElementsAttr EntryLowering::splatOf(Value value) {
@@ -160,17 +187,30 @@ LogicalResult EntryLowering::launch(Operation *op, plan::KernelId kernel,
 }
 
 LogicalResult EntryLowering::launchSimple(Operation *op, plan::KernelId kernel,
-                                          Numbers numbers) {
+                                          Numbers numbers, bool keepsType) {
   SmallVector<Use> uses;
+  auto elementOf = [](Value value) {
+    return cast<RankedTensorType>(value.getType()).getElementType();
+  };
+  std::optional<plan::DType> kept;
   for (Value value : op->getOperands()) {
     FailureOr<View> view = operand(op, value);
     if (failed(view)) {
       return failure();
     }
+    if (keepsType && elementOf(value) == elementOf(op->getOperand(0))) {
+      kept = kept ? kept : view->dtype;
+      view = converted(op, *view, *kept);
+      if (failed(view)) {
+        return failure();
+      }
+    }
     uses.push_back(read(*view));
   }
   for (Value value : op->getResults()) {
-    FailureOr<View> view = result(value);
+    bool same = kept && elementOf(value) == elementOf(op->getOperand(0));
+    FailureOr<View> view =
+        result(value, same ? kept : std::optional<plan::DType>());
     if (failed(view)) {
       return failure();
     }
@@ -261,6 +301,14 @@ LogicalResult EntryLowering::lowerReturn(func::ReturnOp op) {
       info.name = "output" + std::to_string(index);
     }
     FailureOr<View> view = operand(op, value);
+    if (failed(view)) {
+      return failure();
+    }
+    plan::DType declared =
+        *toDType(cast<RankedTensorType>(value.getType()).getElementType());
+    // Logits stay wide: they are for sampling, and rounding makes ties.
+    bool isLogits = info.role == "logits";
+    view = converted(op, *view, isLogits ? widened(declared) : declared);
     if (failed(view)) {
       return failure();
     }

@@ -43,6 +43,11 @@ Use update(View view);
 /// i1 is bool, signless integers are signed. nullopt: a plan cannot hold it.
 std::optional<plan::DType> toDType(mlir::Type type);
 
+/// What intermediate values are kept in: f16 and bf16 models are computed in
+/// f32 from end to end, as their kernels do inside; only weights, constants,
+/// inputs and outputs have the model's own type.
+plan::DType widened(plan::DType dtype);
+
 /// Row-major strides in elements.
 graph::Dims stridesOf(const graph::Dims &dims);
 
@@ -156,15 +161,24 @@ private:
 
   /// Where the value lies; weights and constants are made on demand.
   mlir::FailureOr<View> operand(mlir::Operation *user, mlir::Value value);
-  /// A new activation for a result, at the upper bound of its dims.
-  mlir::FailureOr<View> result(mlir::Value value);
+  /// A new activation for a result, at the upper bound of its dims. Ops that
+  /// only move elements pass the type of what they move; others leave it out
+  /// and get the widened type.
+  mlir::FailureOr<View> result(mlir::Value value,
+                               std::optional<plan::DType> dtype = {});
+  /// The view itself, or a copy of it with another element type.
+  mlir::FailureOr<View> converted(mlir::Operation *op, const View &view,
+                                  plan::DType dtype);
   mlir::FailureOr<uint64_t> boundBytes(mlir::Operation *op, plan::DType dtype,
                                        const graph::Dims &dims);
   mlir::LogicalResult launch(mlir::Operation *op, plan::KernelId kernel,
                              llvm::ArrayRef<Use> uses, Numbers numbers = {});
-  /// The common case: reads all present operands, writes all results.
+  /// The common case: reads all present operands, writes all results. With
+  /// `keepsType`, results that have the type of operand 0 in the model have it
+  /// in the plan too, as do operands that share it.
   mlir::LogicalResult launchSimple(mlir::Operation *op, plan::KernelId kernel,
-                                   Numbers numbers = {});
+                                   Numbers numbers = {},
+                                   bool keepsType = false);
 
   /// A strided copy between views (offsets and strides in elements); unit
   /// dimensions are dropped and contiguous ones merged.

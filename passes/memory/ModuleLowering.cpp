@@ -271,6 +271,12 @@ FailureOr<View> ModuleLowering::constant(Operation *user,
 
 FailureOr<View> ModuleLowering::state(Operation *user, graph::StateOp op) {
   auto type = cast<RankedTensorType>(op.getType());
+  std::optional<plan::DType> stored = toDType(type.getElementType());
+  if (stored && *stored != widened(*stored)) {
+    // Keys and values are intermediate values too.
+    type = type.clone(Float32Type::get(type.getContext()));
+    stored = plan::DType::F32;
+  }
   FailureOr<uint64_t> size = staticBytes(user, type, "a state");
   if (failed(size)) {
     return failure();
@@ -290,14 +296,14 @@ FailureOr<View> ModuleLowering::state(Operation *user, graph::StateOp op) {
         builder, module.getLoc(),
         builder.getStringAttr(uniqueName("kv." + op.getSymName())),
         FlatSymbolRefAttr::get(buffer.getSymNameAttr()),
-        builder.getStringAttr(plan::name(*toDType(type.getElementType()))),
+        builder.getStringAttr(plan::name(*stored)),
         builder.getDenseI64ArrayAttr(shape.take_front(axis)),
         builder.getI64IntegerAttr(capacity),
         builder.getI64IntegerAttr(blockTokens),
         builder.getDenseI64ArrayAttr(shape.drop_front(axis + 1)),
         op.getInputNameAttr(), op.getOutputNameAttr());
   }
-  return View{buffer, 0, *toDType(type.getElementType()), staticDims(type)};
+  return View{buffer, 0, *stored, staticDims(type)};
 }
 
 } // namespace llmc::lowering
