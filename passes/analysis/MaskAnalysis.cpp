@@ -42,6 +42,10 @@ private:
   Result concat(ConcatOp op, const Dims &index);
   Result gather(GatherOp op, const Dims &index);
   Result gatherND(GatherNDOp op, const Dims &index);
+  Result scatterND(ScatterNDOp op, const Dims &index);
+  /// The components of the index vector at `outer` of an indices tensor; null
+  /// if one is not a single expression.
+  std::optional<Dims> indexVector(Value indices, const Dims &outer);
 
   Result operand(Operation *op, unsigned number, const Dims &index) {
     return evaluate(op->getOperand(number),
@@ -136,6 +140,9 @@ std::optional<Piecewise> Evaluator::evaluate(Value value, const Dims &index) {
   }
   if (auto typed = dyn_cast<GatherNDOp>(op)) {
     return gatherND(typed, index);
+  }
+  if (auto typed = dyn_cast<ScatterNDOp>(op)) {
+    return scatterND(typed, index);
   }
   return std::nullopt;
 }
@@ -441,29 +448,63 @@ std::optional<Piecewise> Evaluator::gather(GatherOp op, const Dims &index) {
   return evaluate(op.getData(), inner);
 }
 
-std::optional<Piecewise> Evaluator::gatherND(GatherNDOp op, const Dims &index) {
-  Dims indexDims = getDims(op.getIndices());
-  std::optional<int64_t> depth = indexDims.back().asConstant();
-  size_t outer = indexDims.size() - 1;
-  if (!depth || op.getBatchDims() != 0) {
+std::optional<Dims> Evaluator::indexVector(Value indices, const Dims &outer) {
+  std::optional<int64_t> depth = getDims(indices).back().asConstant();
+  if (!depth) {
     return std::nullopt;
   }
-  Dims inner;
+  Dims components;
   for (int64_t i = 0; i < *depth; ++i) {
-    Dims at(index.begin(), index.begin() + outer);
+    Dims at = outer;
     at.push_back(i);
-    Result component = evaluate(op.getIndices(), at);
+    Result component = evaluate(indices, at);
     if (!component || component->size() != 1) {
       return std::nullopt;
     }
     auto expr = component->front().value.asExpr();
-    if (!expr || !prover.implies({}, *expr)) {
+    if (!expr) {
       return std::nullopt;
     }
-    inner.push_back(*expr);
+    components.push_back(*expr);
   }
-  inner.insert(inner.end(), index.begin() + outer, index.end());
-  return evaluate(op.getData(), inner);
+  return components;
+}
+
+std::optional<Piecewise> Evaluator::gatherND(GatherNDOp op, const Dims &index) {
+  size_t outer = getDims(op.getIndices()).size() - 1;
+  if (op.getBatchDims() != 0) {
+    return std::nullopt;
+  }
+  auto inner =
+      indexVector(op.getIndices(), Dims(index.begin(), index.begin() + outer));
+  if (!inner || !llvm::all_of(*inner, [&](DimExpr expr) {
+        return prover.implies({}, expr); // negative indices wrap
+      })) {
+    return std::nullopt;
+  }
+  inner->insert(inner->end(), index.begin() + outer, index.end());
+  return evaluate(op.getData(), *inner);
+}
+
+/// Exporters write `mask[:, :, :, :n] = ...` as a scatter over the whole grid:
+/// where the indices are the identity, every element is the update.
+std::optional<Piecewise> Evaluator::scatterND(ScatterNDOp op,
+                                              const Dims &index) {
+  Dims data = getDims(op.getData()), grid = getDims(op.getIndices());
+  std::optional<int64_t> depth = grid.back().asConstant();
+  grid.pop_back();
+  if (op.getKind() != "none" || !depth ||
+      *depth != static_cast<int64_t>(grid.size()) ||
+      grid.size() > data.size() ||
+      !std::equal(grid.begin(), grid.end(), data.begin())) {
+    return std::nullopt;
+  }
+  Dims outer(index.begin(), index.begin() + grid.size());
+  auto target = indexVector(op.getIndices(), outer);
+  if (!target || *target != outer) {
+    return std::nullopt;
+  }
+  return evaluate(op.getUpdates(), index);
 }
 
 } // namespace

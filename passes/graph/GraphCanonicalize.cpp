@@ -50,8 +50,8 @@ struct MatMulToLinear : OpRewritePattern<MatMulOp> {
         rankOf(op.getB()) != 2) {
       return failure();
     }
-    Stored stored = storedMatrix(skipFloatCasts(op.getB()), op.getTransB());
-    stored = storedMatrix(skipFloatCasts(stored.value), stored.transposed);
+    Stored stored = storedMatrix(skipWideningCasts(op.getB()), op.getTransB());
+    stored = storedMatrix(skipWideningCasts(stored.value), stored.transposed);
     if (!stored.value.getDefiningOp<LoadWeightOp>() ||
         !isa<FloatType>(elementOf(stored.value)) ||
         elementOf(stored.value).isF64()) {
@@ -75,8 +75,8 @@ struct Packed {
 };
 
 std::optional<Packed> packedMatrix(Value value, bool transposed) {
-  Stored stored = storedMatrix(skipFloatCasts(value), transposed);
-  stored = storedMatrix(skipFloatCasts(stored.value), stored.transposed);
+  Stored stored = storedMatrix(skipWideningCasts(value), transposed);
+  stored = storedMatrix(skipWideningCasts(stored.value), stored.transposed);
   auto op = stored.value.getDefiningOp<DequantizeOp>();
   if (!op || rankOf(op.getX()) != 2 || !typeOf(op.getX()).hasStaticShape()) {
     return std::nullopt;

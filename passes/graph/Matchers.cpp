@@ -23,6 +23,18 @@ Value skipFloatCasts(Value value) {
   return value;
 }
 
+Value skipWideningCasts(Value value) {
+  while (auto cast = value.getDefiningOp<CastOp>()) {
+    auto from = dyn_cast<FloatType>(elementOf(cast.getX()));
+    auto to = dyn_cast<FloatType>(elementOf(value));
+    if (!from || !to || from.getWidth() >= to.getWidth()) {
+      break;
+    }
+    value = cast.getX();
+  }
+  return value;
+}
+
 std::optional<double> scalarOf(Value value) {
   Operation *op = value.getDefiningOp();
   while (isa_and_nonnull<CastOp, ReshapeOp, BroadcastOp>(op)) {

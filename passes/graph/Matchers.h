@@ -23,6 +23,9 @@ inline int64_t rankOf(mlir::Value value) { return typeOf(value).getRank(); }
 /// The value behind casts between float types: the same numbers, rounded.
 mlir::Value skipFloatCasts(mlir::Value value);
 
+/// The value behind casts from narrower floats: exactly the same numbers.
+mlir::Value skipWideningCasts(mlir::Value value);
+
 /// Same value, as far as casts between float types do not count.
 inline bool sameButForCasts(mlir::Value a, mlir::Value b) {
   return skipFloatCasts(a) == skipFloatCasts(b);

@@ -267,3 +267,46 @@ func.func @softcap(%q: tensor<1x4x?x8xf32> {graph.dims = [1, 4, "seq", 8]}, %k: 
   %v19 = graph.matmul %v18, %v {dims = [[1, 4, "seq", 8]]} : (tensor<1x4x?x?xf32>, tensor<1x4x?x8xf32>) -> tensor<1x4x?x8xf32>
   return %v19 : tensor<1x4x?x8xf32>
 }
+
+// -----
+// Slice-writes of older exporters: the padding mask, all ones, is written over
+// the whole of the causal mask by a scatter.
+// CHECK-LABEL: func.func @scatter
+// CHECK: graph.attention {{.*}} {causal = true, {{.*}}window = 0 : i64}
+// CHECK-NOT: graph.scatter_nd
+func.func @scatter(%q: tensor<1x4x?x8xf32> {graph.dims = [1, 4, "seq", 8]}, %k: tensor<1x4x?x8xf32> {graph.dims = [1, 4, "past + seq", 8]}, %v: tensor<1x4x?x8xf32> {graph.dims = [1, 4, "past + seq", 8]}) -> tensor<1x4x?x8xf32> attributes {graph.entry, graph.symbols = {past = [0, 384], seq = [1, 128]}} {
+  %v1 = graph.iota {axis = 0 : i64, start = "past", step = "1", dims = [["seq"]]} : tensor<?xi64>
+  %v2 = graph.reshape %v1 {dims = [["seq", 1]]} : tensor<?xi64> -> tensor<?x1xi64>
+  %v3 = graph.iota {axis = 0 : i64, start = "0", step = "1", dims = [["past + seq"]]} : tensor<?xi64>
+  %v4 = graph.binary "le" %v3, %v2 {dims = [["seq", "past + seq"]]} : (tensor<?xi64>, tensor<?x1xi64>) -> tensor<?x?xi1>
+  %v5 = graph.reshape %v4 {dims = [[1, 1, "seq", "past + seq"]]} : tensor<?x?xi1> -> tensor<1x1x?x?xi1>
+  %v6 = graph.constant dense<0.0> : tensor<f32>
+  %v7 = graph.constant dense<-3.40282347E+38> : tensor<f32>
+  %v8 = graph.select %v5, %v6, %v7 {dims = [[1, 1, "seq", "past + seq"]]} : (tensor<1x1x?x?xi1>, tensor<f32>, tensor<f32>) -> tensor<1x1x?x?xf32>
+  %v9 = graph.fill dense<1.0> : tensor<1xf32> {dims = [[1, 1, 1, "past + seq"]]} : tensor<1x1x1x?xf32>
+  %v10 = graph.constant dense<0.0> : tensor<f32>
+  %v11 = graph.binary "add" %v8, %v9 {dims = [[1, 1, "seq", "past + seq"]]} : (tensor<1x1x?x?xf32>, tensor<1x1x1x?xf32>) -> tensor<1x1x?x?xf32>
+  %v12 = graph.binary "eq" %v11, %v10 {dims = [[1, 1, "seq", "past + seq"]]} : (tensor<1x1x?x?xf32>, tensor<f32>) -> tensor<1x1x?x?xi1>
+  %v13 = graph.constant dense<-3.40282347E+38> : tensor<f32>
+  %v14 = graph.select %v12, %v13, %v8 {dims = [[1, 1, "seq", "past + seq"]]} : (tensor<1x1x?x?xi1>, tensor<f32>, tensor<1x1x?x?xf32>) -> tensor<1x1x?x?xf32>
+  %v15 = graph.iota {axis = 0 : i64, start = "0", step = "1"} : tensor<1xi64>
+  %v16 = graph.reshape %v15 : tensor<1xi64> -> tensor<1x1x1x1x1xi64>
+  %v17 = graph.broadcast %v16 {dims = [[1, 1, "seq", "past + seq", 1]]} : tensor<1x1x1x1x1xi64> -> tensor<1x1x?x?x1xi64>
+  %v18 = graph.iota {axis = 0 : i64, start = "0", step = "1"} : tensor<1xi64>
+  %v19 = graph.reshape %v18 : tensor<1xi64> -> tensor<1x1x1x1x1xi64>
+  %v20 = graph.broadcast %v19 {dims = [[1, 1, "seq", "past + seq", 1]]} : tensor<1x1x1x1x1xi64> -> tensor<1x1x?x?x1xi64>
+  %v21 = graph.iota {axis = 0 : i64, start = "0", step = "1", dims = [["seq"]]} : tensor<?xi64>
+  %v22 = graph.reshape %v21 {dims = [[1, 1, "seq", 1, 1]]} : tensor<?xi64> -> tensor<1x1x?x1x1xi64>
+  %v23 = graph.broadcast %v22 {dims = [[1, 1, "seq", "past + seq", 1]]} : tensor<1x1x?x1x1xi64> -> tensor<1x1x?x?x1xi64>
+  %v24 = graph.iota {axis = 0 : i64, start = "0", step = "1", dims = [["past + seq"]]} : tensor<?xi64>
+  %v25 = graph.reshape %v24 {dims = [[1, 1, 1, "past + seq", 1]]} : tensor<?xi64> -> tensor<1x1x1x?x1xi64>
+  %v26 = graph.broadcast %v25 {dims = [[1, 1, "seq", "past + seq", 1]]} : tensor<1x1x1x?x1xi64> -> tensor<1x1x?x?x1xi64>
+  %v27 = graph.concat 4, %v17, %v20, %v23, %v26 {dims = [[1, 1, "seq", "past + seq", 4]]} : (tensor<1x1x?x?x1xi64>, tensor<1x1x?x?x1xi64>, tensor<1x1x?x?x1xi64>, tensor<1x1x?x?x1xi64>) -> tensor<1x1x?x?x4xi64>
+  %v28 = graph.scatter_nd %v8, %v27, %v14 {kind = "none", dims = [[1, 1, "seq", "past + seq"]]} : (tensor<1x1x?x?xf32>, tensor<1x1x?x?x4xi64>, tensor<1x1x?x?xf32>) -> tensor<1x1x?x?xf32>
+  %v29 = graph.transpose %k [0, 1, 3, 2] {dims = [[1, 4, 8, "past + seq"]]} : tensor<1x4x?x8xf32> -> tensor<1x4x8x?xf32>
+  %v30 = graph.matmul %q, %v29 {dims = [[1, 4, "seq", "past + seq"]]} : (tensor<1x4x?x8xf32>, tensor<1x4x8x?xf32>) -> tensor<1x4x?x?xf32>
+  %v31 = graph.binary "add" %v30, %v28 {dims = [[1, 4, "seq", "past + seq"]]} : (tensor<1x4x?x?xf32>, tensor<1x1x?x?xf32>) -> tensor<1x4x?x?xf32>
+  %v32 = graph.softmax %v31 {axis = 3 : i64, dims = [[1, 4, "seq", "past + seq"]]} : tensor<1x4x?x?xf32> -> tensor<1x4x?x?xf32>
+  %v33 = graph.matmul %v32, %v {dims = [[1, 4, "seq", 8]]} : (tensor<1x4x?x?xf32>, tensor<1x4x?x8xf32>) -> tensor<1x4x?x8xf32>
+  return %v33 : tensor<1x4x?x8xf32>
+}
