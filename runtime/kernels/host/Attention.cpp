@@ -267,9 +267,10 @@ void attentionTask(const AttentionArgs &a, int64_t batch, int64_t kvHead,
           s[n] *= a.scale;
         }
         if (a.softcap > 0) {
-          for (int64_t n = from; n < to; ++n) {
-            s[n] = a.softcap * tanhf(s[n] / a.softcap);
-          }
+          VF cap = vset(a.softcap);
+          vmap(s + from, s + from, to - from, [cap](VF score) {
+            return vmul(cap, vtanh(vdiv(score, cap)));
+          });
         }
         if (a.bias) {
           for (int64_t n = from; n < to; ++n) {

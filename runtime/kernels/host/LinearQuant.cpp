@@ -69,13 +69,21 @@ LLMC_INLINE float zeroOf(const QuantTable &t, int64_t at) {
 /// out[i] = (code - zero) * scale for n codes from an even place on.
 LLMC_INLINE void expandRun(const uint8_t *codes, int64_t bits, float zero,
                            float scale, int64_t n, float *out) {
+  VF zeros = vset(zero);
+  VF scales = vset(scale);
+  int64_t i = 0;
   if (bits == 8) {
-    for (int64_t i = 0; i < n; ++i) {
+    for (; i + kWidth <= n; i += kWidth) {
+      vstore(out + i, vmul(vsub(vcodes8(codes + i), zeros), scales));
+    }
+    for (; i < n; ++i) {
       out[i] = (static_cast<float>(codes[i]) - zero) * scale;
     }
     return;
   }
-  int64_t i = 0;
+  for (; i + kWidth <= n; i += kWidth) {
+    vstore(out + i, vmul(vsub(vcodes4(codes + i / 2), zeros), scales));
+  }
   for (; i + 2 <= n; i += 2) {
     out[i] = (static_cast<float>(codes[i / 2] & 15) - zero) * scale;
     out[i + 1] = (static_cast<float>(codes[i / 2] >> 4) - zero) * scale;

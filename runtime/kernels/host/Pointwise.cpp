@@ -108,6 +108,18 @@ bool unaryFloat(PointwiseOp op, const void *a, void *out, int64_t n) {
     case PointwiseOp::QuickGelu:
       vmap(x, to, n, [](VF v) { return vquickGelu(v); });
       return true;
+    case PointwiseOp::Tanh:
+      vmap(x, to, n, [](VF v) { return vtanh(v); });
+      return true;
+    case PointwiseOp::Erf:
+      vmap(x, to, n, [](VF v) { return verf(v); });
+      return true;
+    case PointwiseOp::GeluErf:
+      vmap(x, to, n, [](VF v) { return vgeluErf(v); });
+      return true;
+    case PointwiseOp::GeluTanh:
+      vmap(x, to, n, [](VF v) { return vgeluTanh(v); });
+      return true;
     default:
       break;
     }
@@ -165,10 +177,10 @@ bool unaryFloat(PointwiseOp op, const void *a, void *out, int64_t n) {
     each([](T x) { return x < 0 ? T(0) : x; });
     return true;
   case PointwiseOp::GeluErf:
-    each([](T x) { return geluErf(x); });
+    each([](T x) { return T(geluErf(double(x))); });
     return true;
   case PointwiseOp::GeluTanh:
-    each([](T x) { return geluTanh(x); });
+    each([](T x) { return T(geluTanh(double(x))); });
     return true;
   case PointwiseOp::Floor:
     each([](T x) { return LLMC_LIBM(floor); });

@@ -55,6 +55,29 @@ LLMC_INLINE VF vround(VF a) {
 }
 /// a * 2^n for integral n, correctly rounded.
 LLMC_INLINE VF vscale(VF a, VF n) { return {_mm512_scalef_ps(a.v, n.v)}; }
+/// a < b ? x : y.
+LLMC_INLINE VF vselectLess(VF a, VF b, VF x, VF y) {
+  return {
+      _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a.v, b.v, _CMP_LT_OQ), y.v, x.v)};
+}
+/// The magnitude of a with the sign of b.
+LLMC_INLINE VF vcopysign(VF a, VF b) {
+  __m512 sign = _mm512_set1_ps(-0.0f);
+  return {_mm512_or_ps(_mm512_andnot_ps(sign, a.v), _mm512_and_ps(sign, b.v))};
+}
+/// kWidth codes of 8 bits, and of 4 bits with the low nibble first.
+LLMC_INLINE VF vcodes8(const uint8_t *p) {
+  return {_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(
+      _mm_loadu_si128(reinterpret_cast<const __m128i *>(p))))};
+}
+LLMC_INLINE VF vcodes4(const uint8_t *p) {
+  __m128i pairs = _mm_loadl_epi64(reinterpret_cast<const __m128i *>(p));
+  __m128i mask = _mm_set1_epi8(15);
+  __m128i codes =
+      _mm_unpacklo_epi8(_mm_and_si128(pairs, mask),
+                        _mm_and_si128(_mm_srli_epi16(pairs, 4), mask));
+  return {_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(codes))};
+}
 LLMC_INLINE float vsum(VF a) {
   __m256 b = _mm256_add_ps(_mm512_castps512_ps256(a.v),
                            _mm512_extractf32x8_ps(a.v, 1));
@@ -104,6 +127,27 @@ LLMC_INLINE VF vscale(VF a, VF n) {
   return {_mm256_mul_ps(_mm256_mul_ps(a.v, _mm256_castsi256_ps(f)),
                         _mm256_castsi256_ps(g))};
 }
+LLMC_INLINE VF vselectLess(VF a, VF b, VF x, VF y) {
+  return {_mm256_blendv_ps(y.v, x.v, _mm256_cmp_ps(a.v, b.v, _CMP_LT_OQ))};
+}
+LLMC_INLINE VF vcopysign(VF a, VF b) {
+  __m256 sign = _mm256_set1_ps(-0.0f);
+  return {_mm256_or_ps(_mm256_andnot_ps(sign, a.v), _mm256_and_ps(sign, b.v))};
+}
+LLMC_INLINE VF vcodes8(const uint8_t *p) {
+  return {_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(
+      _mm_loadl_epi64(reinterpret_cast<const __m128i *>(p))))};
+}
+LLMC_INLINE VF vcodes4(const uint8_t *p) {
+  int32_t word;
+  std::memcpy(&word, p, sizeof(word));
+  __m128i pairs = _mm_cvtsi32_si128(word);
+  __m128i mask = _mm_set1_epi8(15);
+  __m128i codes =
+      _mm_unpacklo_epi8(_mm_and_si128(pairs, mask),
+                        _mm_and_si128(_mm_srli_epi16(pairs, 4), mask));
+  return {_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(codes))};
+}
 LLMC_INLINE float vsum(VF a) {
   __m128 c =
       _mm_add_ps(_mm256_castps256_ps128(a.v), _mm256_extractf128_ps(a.v, 1));
@@ -147,6 +191,21 @@ LLMC_INLINE VF vscale(VF a, VF n) {
   __m128i g = _mm_slli_epi32(_mm_add_epi32(_mm_sub_epi32(i, h), bias), 23);
   return {
       _mm_mul_ps(_mm_mul_ps(a.v, _mm_castsi128_ps(f)), _mm_castsi128_ps(g))};
+}
+LLMC_INLINE VF vselectLess(VF a, VF b, VF x, VF y) {
+  return {_mm_blendv_ps(y.v, x.v, _mm_cmplt_ps(a.v, b.v))};
+}
+LLMC_INLINE VF vcopysign(VF a, VF b) {
+  __m128 sign = _mm_set1_ps(-0.0f);
+  return {_mm_or_ps(_mm_andnot_ps(sign, a.v), _mm_and_ps(sign, b.v))};
+}
+LLMC_INLINE VF vcodes8(const uint8_t *p) {
+  return {_mm_setr_ps(p[0], p[1], p[2], p[3])};
+}
+LLMC_INLINE VF vcodes4(const uint8_t *p) {
+  return {_mm_setr_ps(
+      static_cast<float>(p[0] & 15), static_cast<float>(p[0] >> 4),
+      static_cast<float>(p[1] & 15), static_cast<float>(p[1] >> 4))};
 }
 LLMC_INLINE float vsum(VF a) {
   __m128 c = _mm_add_ps(a.v, _mm_movehl_ps(a.v, a.v));
