@@ -114,6 +114,33 @@ static void printViews(OpAsmPrinter &printer, Operation *, ArrayAttr views) {
                         [&](ViewAttr view) { printView(printer, view); });
 }
 
+/// As an array of f64, but exact, and infinities can be read back.
+static ParseResult parseFloats(OpAsmParser &parser, DenseF64ArrayAttr &floats) {
+  SmallVector<double> values;
+  auto parseOne = [&]() -> ParseResult {
+    APFloat value(0.0);
+    if (parser.parseFloat(APFloat::IEEEdouble(), value)) {
+      return failure();
+    }
+    values.push_back(value.convertToDouble());
+    return success();
+  };
+  if (parser.parseCommaSeparatedList(AsmParser::Delimiter::Square, parseOne)) {
+    return failure();
+  }
+  floats = parser.getBuilder().getDenseF64ArrayAttr(values);
+  return success();
+}
+
+static void printFloats(OpAsmPrinter &printer, Operation *,
+                        DenseF64ArrayAttr floats) {
+  printer << "[";
+  llvm::interleaveComma(floats.asArrayRef(), printer, [&](double value) {
+    printer.printFloat(APFloat(value));
+  });
+  printer << "]";
+}
+
 /// `{ }` is an entry without steps, not a region without a block.
 static ParseResult parseSteps(OpAsmParser &parser, Region &body) {
   if (parser.parseRegion(body, /*arguments=*/{})) {

@@ -121,7 +121,7 @@ def Plan_LaunchOp : Plan_StepOp<"launch"> {
       OptionalAttr<DenseF64ArrayAttr>:$floats, StrAttr:$name);
   let assemblyFormat = [{
     $kernel `(` custom<Views>($views) `)` (`params` $params^)?
-    (`ints` $ints^)? (`floats` $floats^)? `name` $name attr-dict
+    (`ints` $ints^)? (`floats` custom<Floats>($floats)^)? `name` $name attr-dict
   }];
   let hasVerifier = 1;
   let extraClassDeclaration = [{
