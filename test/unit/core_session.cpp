@@ -95,8 +95,9 @@ TEST(CoreSession, NarrowTokens) {
 TEST(CoreSession, PoisonedMemoryChangesNothing) {
   TemporaryFolder folder;
   for (Placement placement : {Placement::Resident, Placement::Streamed}) {
-    auto session =
-        open(writeModel(folder, {.placement = placement}), {.poison = true});
+    SessionOptions options;
+    options.poison = true;
+    auto session = open(writeModel(folder, {.placement = placement}), options);
     ASSERT_TRUE(session);
     std::vector<int64_t> tokens = someTokens(17);
     EXPECT_EQ(copyOf(session->prefill(tokens)), expectedLogits(tokens));
