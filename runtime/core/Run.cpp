@@ -205,6 +205,16 @@ Result<void> Session::bindInputs(uint32_t index,
   if (Result<void> bound = schedule.bind(); !bound) {
     return bound;
   }
+  const int64_t tokens =
+      entry.newTokens == kNone ? 0 : schedule.value(entry.newTokens);
+  for (const State &state : thePlan.states) {
+    if (tokens > state.capacity) {
+      return {ErrorCode::ContextExceeded,
+              "the inputs have " + std::to_string(tokens) +
+                  " tokens, the state '" + state.name + "' holds " +
+                  std::to_string(state.capacity)};
+    }
+  }
   for (const TensorView &input : inputs) {
     for (const DerivedInput &derived : entry.derived) {
       if (derived.name == input.name) {

@@ -8,9 +8,7 @@
 #include "runtime/core/Session.h"
 
 #include "runtime/core/Machine.h"
-#if __has_include("runtime/plan/Checker.h")
 #include "runtime/plan/Checker.h"
-#endif
 #include "runtime/plan/PlanReader.h"
 #include "runtime/plan/Target.h"
 #include "runtime/support/Hash.h"
@@ -73,11 +71,14 @@ Result<std::unique_ptr<Session>> Session::load(const std::string &planPath,
     if (s->thePlan.entries.empty()) {
       return Error{ErrorCode::PlanMalformed, planPath + ": no entries"};
     }
-#if __has_include("runtime/plan/Checker.h")
     if (Result<Certificate> proof = check(s->thePlan); !proof) {
       return named(proof.error());
     }
-#endif
+    // The proof assumes that no state is ever asked to hold more.
+    s->contextTokens = s->thePlan.context;
+    for (const State &state : s->thePlan.states) {
+      s->contextTokens = std::min(s->contextTokens, state.capacity);
+    }
     if (Result<void> opened = s->openWeights(options); !opened) {
       return opened.error();
     }

@@ -102,7 +102,7 @@ public:
   /// Tokens in the state.
   int64_t past() const { return pastTokens; }
   /// Tokens that the state can hold.
-  int64_t context() const { return thePlan.context; }
+  int64_t context() const { return contextTokens; }
   /// Width of a row of logits.
   int64_t vocabulary() const { return static_cast<int64_t>(row.size()); }
 
@@ -180,6 +180,7 @@ private:
   TokenEntry decodeEntry;
   Error whyNoGeneration;
   std::vector<float> row;
+  int64_t contextTokens = 0;
   int64_t pastTokens = 0;
   uint32_t lastEntry = plan::kNone; // that built the state
   bool poison = false;

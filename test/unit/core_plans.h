@@ -344,8 +344,13 @@ inline void addEntry(plan::Plan &plan, const std::string &name,
                        {"past.0", DerivedKind::Empty}};
 }
 
-/// The largest sum of live bytes at one step, global buffers included.
-inline void fillPeaks(plan::Plan &plan) {
+/// The arena, what of it is not weights or state, and the largest sum of live
+/// bytes at one step, global buffers included.
+inline void fillTotals(plan::Plan &plan, uint64_t arenaBytes) {
+  plan.totals.arenaBytes = arenaBytes;
+  plan.totals.deviceBytes = arenaBytes;
+  plan.totals.activationPeakBytes =
+      arenaBytes - plan.totals.residentWeightBytes - plan.totals.stateBytes;
   for (uint32_t e = 0; e < plan.entries.size(); ++e) {
     for (uint32_t s = 0; s < plan.entries[e].steps.size(); ++s) {
       uint64_t live = 0;
@@ -441,9 +446,7 @@ inline std::string writeModel(const TemporaryFolder &folder,
   if (options.decode) {
     addEntry(plan, "decode", options, room);
   }
-  fillPeaks(plan);
-  plan.totals.arenaBytes = room.next;
-  plan.totals.deviceBytes = room.next;
+  fillTotals(plan, room.next);
   plan.totals.weightsBytes = *weightsFileBytes(wanted);
   const std::string path = folder / (name + ".plan");
   Result<void> written = writePlan(plan, path);

@@ -195,9 +195,7 @@ static std::string writeAdder(const TemporaryFolder &folder) {
   };
   b.entry().inputs = {port("x", x, {m, n}), port("z", z, {n})};
   b.entry().outputs = {port("y", y, {m, n})};
-  fillPeaks(plan);
-  plan.totals.arenaBytes = 320;
-  plan.totals.deviceBytes = 320;
+  fillTotals(plan, 320);
   const std::string path = folder / "adder.plan";
   EXPECT_TRUE(bool(writePlan(plan, path)));
   return path;

@@ -7,7 +7,7 @@
 
 #include "core_plans.h"
 
-#include "runtime/core/EmbeddedPlan.h"
+#include "runtime/plan/EmbeddedPlan.h"
 #include "tools/llmc-run/Npy.h"
 
 #include <nlohmann/json.hpp>
@@ -99,7 +99,7 @@ TEST(RuntoolCli, GenerateGreedily) {
 
   // The same as a stream: without a tokenizer the ids.
   const Outcome shown =
-      llmcRun(folder, "generate " + plan + " --tokens 3,4,5 -n 3");
+      llmcRun(folder, "generate --tokens 3,4,5 " + plan + " -n 3");
   EXPECT_EQ(shown.out, std::to_string(chosen[0]) + "," +
                            std::to_string(chosen[1]) + "," +
                            std::to_string(chosen[2]) + "\n");
@@ -242,7 +242,7 @@ TEST(RuntoolCli, VerifyFindsDamage) {
   const std::string plan = writeModel(folder);
   Outcome outcome = llmcRun(folder, "verify " + plan + " --json");
   ASSERT_EQ(outcome.status, 0) << outcome.error;
-  EXPECT_EQ(json::parse(outcome.out)["valid"], true);
+  EXPECT_EQ(json::parse(outcome.out)["verified"], true);
   std::FILE *file = std::fopen((folder / "m.weights").c_str(), "r+b");
   std::fseek(file, 4096 + 77, SEEK_SET);
   std::fputc(0x5a, file);

@@ -294,6 +294,7 @@ void tool::addGenerateOptions(CLI::App &app,
       app.add_option("--tokens", options->tokens,
                      "The token ids to continue, taken as they are")
           ->delimiter(',')
+          ->allow_extra_args(false)
           ->excludes(options->promptOption);
   options->countOption =
       app.add_option("-n", options->count, "New tokens at most (default 128)")
@@ -304,7 +305,8 @@ void tool::addGenerateOptions(CLI::App &app,
   options->forceOption =
       app.add_option("--force", options->force,
                      "Feed these token ids in place of chosen ones")
-          ->delimiter(',');
+          ->delimiter(',')
+          ->allow_extra_args(false);
   app.add_option("--logits-out", options->logitsOut,
                  "Write one f32 row of logits per step to this .npy");
   app.add_option("--state-out", options->stateOut,

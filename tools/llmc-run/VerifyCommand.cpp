@@ -5,13 +5,10 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "runtime/plan/Checker.h"
 #include "runtime/plan/PlanReader.h"
 #include "runtime/plan/WeightsFile.h"
 #include "tools/llmc-run/Commands.h"
-
-#if __has_include("runtime/plan/Checker.h")
-#include "runtime/plan/Checker.h"
-#endif
 
 #include <nlohmann/json.hpp>
 
@@ -28,16 +25,13 @@ static int run(const PlanOptions &options) {
   if (!plan) {
     return fail(plan.error());
   }
-  ordered_json json;
-  json["plan"] = options.plan;
-  json["device_bytes"] = plan->totals.deviceBytes;
-#if __has_include("runtime/plan/Checker.h")
   Result<plan::Certificate> proof = plan::check(*plan);
   if (!proof) {
     return fail(
         {proof.error().code, options.plan + ": " + proof.error().message});
   }
-#endif
+  ordered_json json = ordered_json::parse(proof->json());
+  json["plan"] = options.plan;
   uint64_t bytes = 0;
   if (!plan->segments.empty()) {
     Result<plan::WeightsFile> weights =
@@ -57,13 +51,18 @@ static int run(const PlanOptions &options) {
   }
   json["weights_bytes"] = bytes;
   json["checksums"] = !options.noChecksum;
-  json["valid"] = true;
   if (options.json) {
     std::cout << json.dump(2, ' ', false,
                            nlohmann::json::error_handler_t::replace)
               << std::endl;
   } else {
-    std::printf("%s: proved\n", options.plan.c_str());
+    std::fputs(proof->text().c_str(), stdout);
+    if (!plan->segments.empty()) {
+      std::printf("weights: %llu bytes in %zu segments%s\n",
+                  static_cast<unsigned long long>(bytes),
+                  plan->segments.size(),
+                  options.noChecksum ? "" : ", all as their checksums say");
+    }
   }
   return kDone;
 }
