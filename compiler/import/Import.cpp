@@ -7,6 +7,8 @@
 #include "compiler/import/Ports.h"
 #include "compiler/import/Sidecars.h"
 #include "dialects/graph/GraphDialect.h"
+#include "dialects/graph/GraphDims.h"
+#include "dialects/graph/GraphOps.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/Verifier.h"
@@ -266,6 +268,46 @@ Result<void> ModelImporter::resolveContext() {
   return {};
 }
 
+/// The number of token ids: the rows of the table that they index, else the
+/// width of the logits (a model may end in hidden states). 0 if neither tells.
+static int64_t vocabularyOf(mlir::func::FuncOp function) {
+  int64_t width = 0;
+  for (unsigned i = 0; i < function.getNumArguments(); ++i) {
+    std::optional<graph::Port> port = graph::getArgPort(function, i);
+    if (!port || port->role != "tokens") {
+      continue;
+    }
+    llvm::SmallVector<mlir::Value> indices = {function.getArgument(i)};
+    for (size_t at = 0; at < indices.size(); ++at) {
+      for (mlir::Operation *user : indices[at].getUsers()) {
+        if (auto gather = mlir::dyn_cast<graph::GatherOp>(user);
+            gather && gather.getAxis() == 0 &&
+            gather.getIndices() == indices[at]) {
+          auto table =
+              mlir::cast<mlir::RankedTensorType>(gather.getData().getType());
+          if (table.getRank() == 2 && !table.isDynamicDim(0)) {
+            return table.getDimSize(0);
+          }
+        } else if (auto gather = mlir::dyn_cast<graph::QuantGatherOp>(user)) {
+          return static_cast<int64_t>(gather.getN());
+        } else if (mlir::isa<graph::CastOp, graph::ReshapeOp>(user)) {
+          indices.push_back(user->getResult(0));
+        }
+      }
+    }
+  }
+  for (unsigned i = 0; i < function.getNumResults(); ++i) {
+    std::optional<graph::Port> port = graph::getResultPort(function, i);
+    auto type =
+        mlir::dyn_cast<mlir::RankedTensorType>(function.getResultTypes()[i]);
+    if (port && port->role == "logits" && type && type.getRank() > 0 &&
+        !type.isDynamicDim(type.getRank() - 1)) {
+      width = type.getDimSize(type.getRank() - 1);
+    }
+  }
+  return width;
+}
+
 Result<ImportedModel> ModelImporter::run(const std::string &path) {
   Result<std::filesystem::path> file = findModelFile(path);
   if (!file) {
@@ -334,14 +376,7 @@ Result<ImportedModel> ModelImporter::run(const std::string &path) {
       return function.error();
     }
     if (info.vocabulary == 0) {
-      for (size_t i = 0; i < ports.outputs.size(); ++i) {
-        auto type =
-            mlir::cast<mlir::RankedTensorType>(function->getResultTypes()[i]);
-        if (ports.outputs[i].role == OutputPort::Role::Logits &&
-            type.getRank() > 0 && !type.isDynamicDim(type.getRank() - 1)) {
-          info.vocabulary = type.getDimSize(type.getRank() - 1);
-        }
-      }
+      info.vocabulary = vocabularyOf(*function);
     }
   }
   if (mlir::failed(mlir::verify(module))) {

@@ -148,8 +148,7 @@ Result<void> Session::canGenerate() const {
 }
 
 Result<void> Session::checkTokens(std::span<const int64_t> tokens) const {
-  const int64_t vocabulary =
-      thePlan.vocabulary > 0 ? thePlan.vocabulary : this->vocabulary();
+  const int64_t vocabulary = tokenLimit();
   for (size_t i = 0; i < tokens.size(); ++i) {
     if (tokens[i] < 0 || tokens[i] >= vocabulary) {
       return {ErrorCode::TokenOutOfRange,

@@ -105,6 +105,11 @@ public:
   int64_t context() const { return contextTokens; }
   /// Width of a row of logits.
   int64_t vocabulary() const { return static_cast<int64_t>(row.size()); }
+  /// Token ids are below this: the rows of the embedding, which need not be
+  /// the width of the logits.
+  int64_t tokenLimit() const {
+    return thePlan.vocabulary > 0 ? thePlan.vocabulary : vocabulary();
+  }
 
   /// Empties the state.
   void reset();

@@ -201,11 +201,11 @@ static int run(const GenerateOptions &options) {
     return fail(prompt.error());
   }
   for (int64_t token : options.force) {
-    if (token < 0 || token >= session.vocabulary()) {
+    if (token < 0 || token >= session.tokenLimit()) {
       return fail({ErrorCode::TokenOutOfRange,
                    "--force: token " + std::to_string(token) +
                        " is outside the vocabulary of " +
-                       std::to_string(session.vocabulary())});
+                       std::to_string(session.tokenLimit())});
     }
   }
   std::vector<int64_t> endTokens = plan.eosTokens;

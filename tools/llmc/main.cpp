@@ -36,6 +36,17 @@ int main(int argc, char **argv) {
   add(addInspectCommand);
   addRuntimeCommands(app);
 
+  // CLI11 would only say that some command is missing.
+  if (argc > 1 && argv[1][0] != '-' &&
+      app.get_subcommands(
+             [&](CLI::App *command) { return command->check_name(argv[1]); })
+          .empty()) {
+    std::fprintf(stderr,
+                 "llmc: error: unknown command '%s' (see llmc --help)\n",
+                 argv[1]);
+    return kExitUsage;
+  }
+
   try {
     app.parse(argc, argv);
   } catch (const CLI::CallForHelp &e) {
