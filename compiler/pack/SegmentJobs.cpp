@@ -113,6 +113,20 @@ std::vector<std::byte> bytesOf(mlir::DenseElementsAttr value, DType dtype) {
     }
     return out;
   }
+  if (plan::bitWidth(dtype) == 4) {
+    // Two to a byte, low nibble first.
+    bool low = true;
+    for (const llvm::APInt &code : value.getValues<llvm::APInt>()) {
+      auto bits = std::byte(code.getZExtValue());
+      if (low) {
+        out.push_back(bits);
+      } else {
+        out.back() |= bits << 4;
+      }
+      low = !low;
+    }
+    return out;
+  }
   llvm::ArrayRef<char> raw = value.getRawData();
   size_t width = plan::bitWidth(dtype) / 8;
   size_t count = size_t(value.getNumElements());
@@ -182,7 +196,7 @@ collectSegmentJobs(mlir::ModuleOp module, const import::WeightStore &weights,
                    op.getValueAttr())) {
       type = value.getType();
       std::optional<DType> dtype = dtypeOf(type.getElementType());
-      if (!dtype || plan::bitWidth(*dtype) < 8) {
+      if (!dtype) {
         return broken(op, "constant of an unsupported type");
       }
       job.owned = bytesOf(value, *dtype);
