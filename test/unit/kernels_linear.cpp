@@ -194,19 +194,17 @@ struct Quant {
   }
   Data packed() const {
     int64_t padded = blocks * blockSize;
-    Data data(DType::U8, {n, padded * bits / 8});
+    Data data(DType::U8, {n, (padded * bits + 7) / 8});
+    int64_t rowBytes = data.dims[1];
     std::memset(data.raw(), 0xFF, data.bytes);
     for (int64_t i = 0; i < n; ++i) {
       for (int64_t j = 0; j < k; ++j) {
         auto code = static_cast<unsigned>(codes[i * k + j]);
-        int64_t at = i * padded + j;
-        if (bits == 8) {
-          data.put(at, static_cast<uint8_t>(code));
-          continue;
-        }
-        auto old = static_cast<unsigned>(data.at<uint8_t>(at / 2));
-        data.put(at / 2, static_cast<uint8_t>(at % 2 ? (old & 15) | code << 4
-                                                     : (old & 240) | code));
+        int64_t at = i * rowBytes + j * bits / 8;
+        auto old = static_cast<unsigned>(data.at<uint8_t>(at));
+        data.put(at, static_cast<uint8_t>(bits == 8 ? code
+                                          : j % 2   ? (old & 15) | code << 4
+                                                    : (old & 240) | code));
       }
     }
     return data;
@@ -231,6 +229,9 @@ TEST(LinearQuant, MatchesReference) {
       {6, 10, 1100, 8, 1100, false, false, false, DType::F16, DType::F32},
       {0, 4, 32, 4, 32, false, false, false, DType::F32, DType::F32},
       {4, 3, 7, 8, 7, false, false, false, DType::F32, DType::F32},
+      {4, 3, 7, 4, 7, true, false, false, DType::F32, DType::F32},
+      {2, 3, 100, 4, 9, true, false, false, DType::F32, DType::F32},
+      {2, 3, 20, 4, 1, true, false, false, DType::F32, DType::F32},
   };
   forEachIsa([&] {
     for (const Case &c : cases) {

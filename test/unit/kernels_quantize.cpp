@@ -141,11 +141,31 @@ TEST(Conv, MatchesReference) {
     int64_t groups;
     Dims strides, dilations, begin, end;
     bool bias;
-    DType type;
+    DType type, weight, out;
   };
   const Case cases[] = {
-      {{2, 3, 9}, {4, 3, 3}, 1, {1}, {1}, {1}, {1}, true, DType::F32},
-      {{1, 4, 10}, {4, 1, 4}, 4, {1}, {1}, {3}, {0}, false, DType::F32},
+      {{2, 3, 9},
+       {4, 3, 3},
+       1,
+       {1},
+       {1},
+       {1},
+       {1},
+       true,
+       DType::F32,
+       DType::F32,
+       DType::F32},
+      {{1, 4, 10},
+       {4, 1, 4},
+       4,
+       {1},
+       {1},
+       {3},
+       {0},
+       false,
+       DType::F32,
+       DType::F32,
+       DType::F32},
       {{1, 4, 7, 8},
        {6, 2, 3, 2},
        2,
@@ -154,6 +174,8 @@ TEST(Conv, MatchesReference) {
        {1, 0},
        {0, 2},
        true,
+       DType::F32,
+       DType::F32,
        DType::F32},
       {{2, 3, 5, 5},
        {2, 3, 1, 1},
@@ -163,15 +185,49 @@ TEST(Conv, MatchesReference) {
        {0, 0},
        {0, 0},
        false,
+       DType::F16,
+       DType::F16,
        DType::F16},
-      {{0, 3, 5}, {2, 3, 3}, 1, {1}, {1}, {0}, {0}, false, DType::F32},
+      {{2, 3, 9},
+       {4, 3, 3},
+       1,
+       {1},
+       {1},
+       {1},
+       {1},
+       true,
+       DType::F32,
+       DType::F16,
+       DType::F32},
+      {{2, 3, 9},
+       {4, 3, 3},
+       1,
+       {1},
+       {1},
+       {1},
+       {1},
+       true,
+       DType::F64,
+       DType::F64,
+       DType::F64},
+      {{0, 3, 5},
+       {2, 3, 3},
+       1,
+       {1},
+       {1},
+       {0},
+       {0},
+       false,
+       DType::F32,
+       DType::F32,
+       DType::F32},
   };
   for (const Case &c : cases) {
     size_t s = c.strides.size();
     Random random(3);
     Data x = random.tensor(c.type, c.x);
-    Data w = random.tensor(c.type, c.w);
-    Data bias = random.tensor(c.type, {c.w[0]});
+    Data w = random.tensor(c.weight, c.w);
+    Data bias = random.tensor(c.weight, {c.w[0]});
     Dims outDims = {c.x[0], c.w[0]};
     for (size_t d = 0; d < s; ++d) {
       outDims.push_back((c.x[2 + d] + c.begin[d] + c.end[d] -
@@ -179,7 +235,7 @@ TEST(Conv, MatchesReference) {
                             c.strides[d] +
                         1);
     }
-    Data out(c.type, outDims);
+    Data out(c.out, outDims);
     Call call;
     call.ints = {static_cast<int64_t>(s), c.groups, c.bias};
     for (const Dims *list : {&c.strides, &c.dilations, &c.begin, &c.end}) {
@@ -227,6 +283,6 @@ TEST(Conv, MatchesReference) {
         }
       }
     }
-    expectNear(out.decode(), want, 3e-6, 2 * unitOf(c.type));
+    expectNear(out.decode(), want, 3e-6, 2 * unitOf(c.out));
   }
 }

@@ -20,7 +20,8 @@ struct ConvArgs {
 };
 
 /// One output channel of one image.
-template <class T> void channel(const ConvArgs &a, int64_t image, int64_t m) {
+template <class T, class W>
+void channel(const ConvArgs &a, int64_t image, int64_t m) {
   using C = Compute<T>;
   int64_t inSize = count(*a.x, 2, a.x->rank);
   int64_t outSize = count(*a.out, 2, a.out->rank);
@@ -28,14 +29,19 @@ template <class T> void channel(const ConvArgs &a, int64_t image, int64_t m) {
   int64_t group = m / a.groupOut;
   const T *x =
       data<const T>(*a.x) + (image * a.x->dims[1] + group * a.groupIn) * inSize;
-  const T *w = data<const T>(*a.w) + m * a.groupIn * kernelSize;
-  T *out = data<T>(*a.out) + (image * a.out->dims[1] + m) * outSize;
-  C bias = a.bias ? C(data<const T>(*a.bias)[m]) : C(0);
+  const W *w = data<const W>(*a.w) + m * a.groupIn * kernelSize;
+  int64_t first = (image * a.out->dims[1] + m) * outSize;
+  C bias = 0;
+  if constexpr (std::is_same_v<C, double>) {
+    bias = a.bias ? data<const double>(*a.bias)[m] : 0.0;
+  } else if (a.bias) {
+    bias = loadFloat(a.bias->dtype, a.bias->data, m);
+  }
   for (int64_t i = 0; i < outSize; ++i) {
-    int64_t first[kMaxRank];
+    int64_t corner[kMaxRank];
     int64_t rest = i;
     for (int d = a.spatial - 1; d >= 0; --d) {
-      first[d] = rest % a.out->dims[2 + d] * a.strides[d] - a.pads[d];
+      corner[d] = rest % a.out->dims[2 + d] * a.strides[d] - a.pads[d];
       rest /= a.out->dims[2 + d];
     }
     C sum = 0;
@@ -45,7 +51,7 @@ template <class T> void channel(const ConvArgs &a, int64_t image, int64_t m) {
       int64_t stride = 1;
       bool inside = true;
       for (int d = a.spatial - 1; d >= 0; --d) {
-        int64_t position = first[d] + left % a.w->dims[2 + d] * a.dilations[d];
+        int64_t position = corner[d] + left % a.w->dims[2 + d] * a.dilations[d];
         left /= a.w->dims[2 + d];
         inside &= position >= 0 && position < a.x->dims[2 + d];
         at += position * stride;
@@ -58,7 +64,11 @@ template <class T> void channel(const ConvArgs &a, int64_t image, int64_t m) {
         sum += C(x[c * inSize + at]) * C(w[c * kernelSize + tap]);
       }
     }
-    out[i] = T(sum + bias);
+    if constexpr (std::is_same_v<C, double>) {
+      data<double>(*a.out)[first + i] = sum + bias;
+    } else {
+      storeFloat(a.out->dtype, a.out->data, first + i, sum + bias);
+    }
   }
 }
 
@@ -98,27 +108,35 @@ Status conv(const Launch &launch) {
       return kBadShape;
     }
   }
-  if (a.w->dtype != a.x->dtype || a.out->dtype != a.x->dtype ||
-      (hasBias && a.bias->dtype != a.x->dtype)) {
-    return kUnsupported;
+  // Float types may be mixed, doubles only among themselves.
+  for (const Tensor *tensor :
+       {a.x, a.w, a.bias, static_cast<const Tensor *>(a.out)}) {
+    if (tensor && (!isFloat(tensor->dtype) || (tensor->dtype == DType::F64) !=
+                                                  (a.x->dtype == DType::F64))) {
+      return kUnsupported;
+    }
   }
   if (outputs == 0) {
     return nullptr;
   }
   a.groupOut = outputs / groups;
-  auto run = [&](auto tag) {
+  auto run = [&](auto tag, auto weightTag) {
     launch.pool->parallelFor(
         a.x->dims[0] * outputs,
         [&](int64_t task, int) {
-          channel<decltype(tag)>(a, task / outputs, task % outputs);
+          channel<decltype(tag), decltype(weightTag)>(a, task / outputs,
+                                                      task % outputs);
         },
         count(*a.out, 2, a.out->rank) * count(*a.w, 1, a.w->rank));
   };
   if (a.x->dtype == DType::F64) {
-    run(double{});
+    run(double{}, double{});
     return nullptr;
   }
-  return dispatchFloat(a.x->dtype, run) ? nullptr : kUnsupported;
+  dispatchFloat(a.x->dtype, [&](auto tag) {
+    dispatchFloat(a.w->dtype, [&](auto weightTag) { run(tag, weightTag); });
+  });
+  return nullptr;
 }
 
 } // namespace llmc::kernels::LLMC_ISA_NS

@@ -34,11 +34,11 @@ struct QuantTable {
 /// Checks the tensors against the integers.
 Status prepare(QuantTable &t) {
   if ((t.bits != 4 && t.bits != 8) || t.blockSize <= 0 || t.outputs < 0 ||
-      t.depth < 0 || (t.bits == 4 && t.blockSize % 2 != 0)) {
+      t.depth < 0) {
     return kBadShape;
   }
   t.numBlocks = ceilDiv(t.depth, t.blockSize);
-  t.rowBytes = t.numBlocks * t.blockSize * t.bits / 8;
+  t.rowBytes = ceilDiv(t.numBlocks * t.blockSize * t.bits, 8);
   if (count(*t.codes) != t.outputs * t.rowBytes ||
       count(*t.scales) != t.outputs * t.numBlocks ||
       (t.zeros && count(*t.zeros) != t.outputs * t.numBlocks) ||
@@ -113,8 +113,16 @@ void expand(const QuantTable &t, int64_t output, int64_t first, int64_t n,
     int64_t k = first + i;
     int64_t run = minimum(n - i, t.blockSize - k % t.blockSize);
     int64_t at = row + k / t.blockSize;
-    expandRun(codes + k * t.bits / 8, t.bits, zeroOf(t, at),
-              loadFloat(t.scales->dtype, t.scales->data, at), run, out + i);
+    float zero = zeroOf(t, at);
+    float scale = loadFloat(t.scales->dtype, t.scales->data, at);
+    if (t.bits == 4 && k % 2 != 0) { // after a block of odd size
+      out[i++] = (static_cast<float>(codes[k / 2] >> 4) - zero) * scale;
+      if (--run == 0) {
+        continue;
+      }
+      ++k;
+    }
+    expandRun(codes + k * t.bits / 8, t.bits, zero, scale, run, out + i);
     i += run;
   }
 }
