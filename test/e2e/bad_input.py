@@ -415,7 +415,7 @@ def weights_swapped(case):
     first, second = case.folder / "a", case.folder / "b"
     for folder, seed in ((first, 1), (second, 2)):
         folder.mkdir()
-        values = np.random.default_rng(seed).standard_normal((8, 8)).astype(np.float32)
+        values = np.random.default_rng(seed).standard_normal((8, 80)).astype(np.float32)
         model = tiny_model(initializers=[numpy_helper.from_array(values, "w")])
         onnx.save(model, folder / "model.onnx")
         compile_to = ("-o", folder / "x.plan", "--vram", "unbounded")

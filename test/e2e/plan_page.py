@@ -6,7 +6,7 @@ for another processor without the writer.
 
 MASK = (1 << 64) - 1
 PAGE, HASH_AT = 4096, 4080
-VERSION_AT, ARCH_AT, ARCH_BYTES = 8, 120, 64
+VERSION_AT, BODY_HASH_AT, ARCH_AT, ARCH_BYTES = 8, 24, 120, 64
 LANES, STRIPES, WORDS = 8, 16, 32
 
 
@@ -78,6 +78,15 @@ def with_version(data, version):
 
 
 def with_arch(data, arch):
+    """The plan for another processor: in page 0 and in the table, both sealed again."""
     changed = bytearray(data)
-    changed[ARCH_AT : ARCH_AT + ARCH_BYTES] = arch.encode().ljust(ARCH_BYTES, b"\0")
+    was = bytes(changed[ARCH_AT : ARCH_AT + ARCH_BYTES]).rstrip(b"\0")
+    if len(was) != len(arch):
+        raise ValueError(f"{arch} is not as long as {was.decode()}")
+    at = changed.index(was, PAGE)
+    changed[at : at + len(was)] = arch.encode()
+    changed[ARCH_AT : ARCH_AT + len(was)] = arch.encode()
+    low, high = hash128(bytes(changed[PAGE:]))
+    changed[BODY_HASH_AT : BODY_HASH_AT + 8] = low.to_bytes(8, "little")
+    changed[BODY_HASH_AT + 8 : BODY_HASH_AT + 16] = high.to_bytes(8, "little")
     return sealed(changed)
