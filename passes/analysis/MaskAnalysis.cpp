@@ -510,7 +510,8 @@ std::optional<Piecewise> Evaluator::scatterND(ScatterNDOp op,
 } // namespace
 
 std::optional<MaskKind> analyzeMasks(ArrayRef<Value> masks, DimExpr queries,
-                                     DimExpr keys, const SymbolBounds &bounds) {
+                                     DimExpr keys, const SymbolBounds &bounds,
+                                     bool causal) {
   DimExpr i = DimExpr::symbol("$row"), j = DimExpr::symbol("$column");
   SymbolBounds all = bounds;
   auto rangeOf = [&](DimExpr extent) {
@@ -526,8 +527,10 @@ std::optional<MaskKind> analyzeMasks(ArrayRef<Value> masks, DimExpr queries,
                       keys - DimExpr(1) - column});
   Evaluator evaluator(prover);
 
+  // distance >= 0: the key is not after the query.
+  DimExpr distance = row + keys - queries - column;
   // 1 where every mask lets the key be seen.
-  Piecewise seen = single(1.0);
+  Piecewise seen = causal ? truthOf(distance) : single(1.0);
   for (Value mask : masks) {
     Dims dims = getDims(mask), index;
     bool isBool =
@@ -574,8 +577,6 @@ std::optional<MaskKind> analyzeMasks(ArrayRef<Value> masks, DimExpr queries,
   if (!anyHidden) {
     return MaskKind{};
   }
-  // distance >= 0: the key is not after the query.
-  DimExpr distance = row + keys - queries - column;
   auto holds = [&](int64_t window) {
     for (const Piece &piece : seen) {
       if (piece.value.number == 1) {

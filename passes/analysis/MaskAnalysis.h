@@ -34,9 +34,11 @@ struct MaskKind {
 /// Several masks on the same scores: a key is seen where all of them let it.
 /// nullopt where the proof fails: the masks then must be kept as they are.
 /// `queries` and `keys` are S and T; `bounds` those of the entry's symbols.
+/// `causal`: the scores are causal already, whatever the masks say.
 std::optional<MaskKind> analyzeMasks(llvm::ArrayRef<mlir::Value> masks,
                                      DimExpr queries, DimExpr keys,
-                                     const SymbolBounds &bounds);
+                                     const SymbolBounds &bounds,
+                                     bool causal = false);
 
 } // namespace llmc::graph
 

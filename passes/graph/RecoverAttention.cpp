@@ -186,7 +186,8 @@ public:
 
 private:
   std::optional<MaskKind> maskKind(ArrayRef<Value> masks, DimExpr queries,
-                                   DimExpr keys, const SymbolBounds &bounds);
+                                   DimExpr keys, const SymbolBounds &bounds,
+                                   bool causal = false);
   Value biasOf(ArrayRef<Value> masks, Location loc);
 
   IRRewriter rewriter;
@@ -194,16 +195,19 @@ private:
   std::map<std::vector<const void *>, std::optional<MaskKind>> kinds;
 };
 
-std::optional<MaskKind>
-AttentionRecovery::maskKind(ArrayRef<Value> masks, DimExpr queries,
-                            DimExpr keys, const SymbolBounds &bounds) {
-  std::vector<const void *> key{queries.identity(), keys.identity()};
+std::optional<MaskKind> AttentionRecovery::maskKind(ArrayRef<Value> masks,
+                                                    DimExpr queries,
+                                                    DimExpr keys,
+                                                    const SymbolBounds &bounds,
+                                                    bool causal) {
+  std::vector<const void *> key{queries.identity(), keys.identity(),
+                                causal ? this : nullptr};
   for (Value mask : masks) {
     key.push_back(mask.getAsOpaquePointer());
   }
   auto [it, inserted] = kinds.try_emplace(key);
   if (inserted) {
-    it->second = analyzeMasks(masks, queries, keys, bounds);
+    it->second = analyzeMasks(masks, queries, keys, bounds, causal);
   }
   return it->second;
 }
@@ -339,11 +343,11 @@ void AttentionRecovery::simplify(AttentionOp op) {
     return;
   }
   DimExpr queries = getDim(op.getQ(), op.getQLayout() == "bhsd" ? 2 : 1);
-  auto kind =
-      maskKind({op.getBias()}, queries, getDim(op.getK(), 2), boundsAt(op));
-  if (kind && (kind->window == 0 || !op.getCausal())) {
+  auto kind = maskKind({op.getBias()}, queries, getDim(op.getK(), 2),
+                       boundsAt(op), op.getCausal());
+  if (kind) {
     op.getBiasMutable().clear();
-    op.setCausal(op.getCausal() || kind->causal);
+    op.setCausal(kind->causal);
     op.setWindow(kind->window);
   }
 }

@@ -36,6 +36,27 @@ Val visibleKeys(NodeContext &n, DimExpr seq, DimExpr total, Val offset,
   return visible;
 }
 
+/// The window of opset 25: at most `left` keys before the query's own position
+/// i + offset and `right` behind it; -1 is no bound.
+Val insideWindow(NodeContext &n, DimExpr seq, DimExpr total, Val offset,
+                 int64_t left, int64_t right) {
+  Val row = n.emit.ramp(DataType::Int64, {1, 1, seq, 1}, {0, 1, 2});
+  Val column = n.emit.ramp(DataType::Int64, {1, 1, 1, total}, {0, 1, 3});
+  Val position = n.emit.add(row, offset);
+  auto shifted = [&](int64_t by) {
+    return n.emit.add(position, n.emit.ramp(DataType::Int64, {}, {by, 0, 0}));
+  };
+  Val inside;
+  if (left >= 0) {
+    inside = n.emit.binary("ge", column, shifted(-left));
+  }
+  if (right >= 0) {
+    Val before = n.emit.binary("le", column, shifted(right));
+    inside = inside ? n.emit.binary("and", inside, before) : before;
+  }
+  return inside;
+}
+
 bool importAttention(NodeContext &n) {
   Val q = n.in(0), k = n.in(1), v = n.in(2);
   bool flat = q->rank() == 3;
@@ -91,6 +112,21 @@ bool importAttention(NodeContext &n) {
                             n.emit.ramp(DataType::Int64, {}, {offset, 0, 0}),
                             nullptr);
     }
+  }
+  int64_t left = n.integer("left_window_size", -1);
+  int64_t right = n.integer("right_window_size", -1);
+  if (left >= 0 || right >= 0) {
+    Val offset =
+        n.emit.ramp(DataType::Int64, {}, {length ? total - seq : past, 0, 0});
+    if (length && filled != std::optional(total)) {
+      offset = n.emit.binary("sub", n.emit.cast(length, DataType::Int64),
+                             n.emit.ramp(DataType::Int64, {}, {seq, 0, 0}));
+      offset = offset->rank() == 0
+                   ? offset
+                   : n.emit.reshape(offset, {offset->dims[0], 1, 1, 1});
+    }
+    Val inside = insideWindow(n, seq, total, offset, left, right);
+    visible = visible ? n.emit.binary("and", visible, inside) : inside;
   }
   Val mask = n.in(3);
   if (mask && mask->rank() > 0 && mask->dims.back() != total &&

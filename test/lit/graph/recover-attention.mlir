@@ -310,3 +310,21 @@ func.func @scatter(%q: tensor<1x4x?x8xf32> {graph.dims = [1, 4, "seq", 8]}, %k: 
   %v33 = graph.matmul %v32, %v {dims = [[1, 4, "seq", 8]]} : (tensor<1x4x?x?xf32>, tensor<1x4x?x8xf32>) -> tensor<1x4x?x8xf32>
   return %v33 : tensor<1x4x?x8xf32>
 }
+
+// -----
+// A causal operator with a window as its bias (opset 25: 8 keys to the left).
+// CHECK-LABEL: func.func @operator_window
+// CHECK: graph.attention %arg0, %arg1, %arg2 {causal = true, {{.*}}window = 9 : i64}
+func.func @operator_window(%q: tensor<1x4x?x8xf32> {graph.dims = [1, 4, "seq", 8]}, %k: tensor<1x4x?x8xf32> {graph.dims = [1, 4, "past + seq", 8]}, %v: tensor<1x4x?x8xf32> {graph.dims = [1, 4, "past + seq", 8]}) -> tensor<1x4x?x8xf32> attributes {graph.entry, graph.symbols = {past = [0, 384], seq = [1, 128]}} {
+  %v1 = graph.iota {axis = 0 : i64, start = "past", step = "1", dims = [["seq"]]} : tensor<?xi64>
+  %v2 = graph.reshape %v1 {dims = [["seq", 1]]} : tensor<?xi64> -> tensor<?x1xi64>
+  %v3 = graph.constant dense<8> : tensor<i64>
+  %v4 = graph.binary "sub" %v2, %v3 {dims = [["seq", 1]]} : (tensor<?x1xi64>, tensor<i64>) -> tensor<?x1xi64>
+  %v5 = graph.iota {axis = 0 : i64, start = "0", step = "1", dims = [["past + seq"]]} : tensor<?xi64>
+  %v6 = graph.binary "ge" %v5, %v4 {dims = [["seq", "past + seq"]]} : (tensor<?xi64>, tensor<?x1xi64>) -> tensor<?x?xi1>
+  %v7 = graph.constant dense<0.0> : tensor<f32>
+  %v8 = graph.constant dense<0xFF800000> : tensor<f32>
+  %v9 = graph.select %v6, %v7, %v8 {dims = [["seq", "past + seq"]]} : (tensor<?x?xi1>, tensor<f32>, tensor<f32>) -> tensor<?x?xf32>
+  %v10 = graph.attention %q, %k, %v bias(%v9 : tensor<?x?xf32>) {q_layout = "bhsd", total = "past + seq", causal = true, window = 0 : i64, scale = 0.5 : f64, dims = [[1, 4, "seq", 8]]} : tensor<1x4x?x8xf32>, tensor<1x4x?x8xf32>, tensor<1x4x?x8xf32> -> tensor<1x4x?x8xf32>
+  return %v10 : tensor<1x4x?x8xf32>
+}
