@@ -1,7 +1,7 @@
 //===- GraphFolds.cpp - Folders --------------------------------*- C++ -*-===//
 //
 // What needs no new op: an operand instead of the result, or a constant.
-// Patterns that make ops are in GraphCanonicalize.cpp.
+// Patterns that make ops are in PatternsElementwise.cpp and PatternsLayout.cpp.
 //
 //===----------------------------------------------------------------------===//
 
