@@ -3,6 +3,7 @@
 #include "compiler/emit/EmitPlan.h"
 
 #include "compiler/emit/Expressions.h"
+#include "compiler/emit/Predict.h"
 #include "dialects/plan/PlanDialect.h"
 #include "passes/memory/Layout.h"
 
@@ -60,12 +61,6 @@ std::vector<uint8_t> bytesOf(DenseElementsAttr data) {
   return bytes;
 }
 
-/// What this machine class delivers, in bytes and operations per second. Only
-/// for the predicted seconds of an entry; nothing is decided by them.
-constexpr double kMemoryRate = 2e10;
-constexpr double kLinkRate = 2e9;
-constexpr double kFlopRate = 1e11;
-
 class Emitter {
 public:
   explicit Emitter(ModuleOp module) : module(module) {}
@@ -94,8 +89,9 @@ public:
         buffer.entry = static_cast<uint32_t>(it - out.entries.begin());
       }
     }
-    for (plan::Entry &entry : out.entries) {
-      fillFigures(entry);
+    for (auto [op, entry] :
+         llvm::zip_equal(module.getOps<planir::EntryOp>(), out.entries)) {
+      fillFigures(op, entry);
     }
     emitTotals();
     return std::move(out);
@@ -327,9 +323,8 @@ private:
     return step;
   }
 
-  /// peakLiveBytes counts shared buffers too; the prediction is the slower of
-  /// reading operands, products, and the link.
-  void fillFigures(plan::Entry &entry) {
+  /// peakLiveBytes counts shared buffers too.
+  void fillFigures(planir::EntryOp op, plan::Entry &entry) {
     auto index = static_cast<uint32_t>(&entry - out.entries.data());
     uint64_t shared = 0;
     std::vector<int64_t> change(entry.steps.size() + 2, 0);
@@ -348,48 +343,10 @@ private:
       peak = std::max(peak, live);
     }
     entry.peakLiveBytes = shared + static_cast<uint64_t>(peak);
-
-    double read = 0;
-    double flops = 0;
     for (const plan::Step &step : entry.steps) {
       entry.streamedBytes += step.bytes;
-      for (const plan::Operand &operand : step.operands) {
-        read += static_cast<double>(out.buffers[operand.buffer].size);
-      }
-      bool isProduct = step.kind == plan::StepKind::Launch &&
-                       (step.kernel == plan::KernelId::Linear ||
-                        step.kernel == plan::KernelId::LinearQuant);
-      if (isProduct) {
-        const plan::Buffer &x = out.buffers[step.operands[0].buffer];
-        const plan::Buffer &y = out.buffers[step.operands.back().buffer];
-        // rows * k and rows * n elements of 4 bytes, times k for one row more
-        // or less: rows * n * k needs the weight's element count.
-        const plan::Buffer &w = out.buffers[step.operands[1].buffer];
-        double rows = std::max(1.0, static_cast<double>(x.size + y.size) /
-                                        rowBytes(entry, step));
-        flops += 2.0 * rows * static_cast<double>(w.size) / 4.0;
-      }
     }
-    double memory = read / kMemoryRate;
-    double compute = flops / kFlopRate;
-    double link = static_cast<double>(entry.streamedBytes) / kLinkRate;
-    entry.predictedSeconds = std::max({memory, compute, link});
-    entry.boundBy = link >= std::max(memory, compute) && link > 0 ? "link"
-                    : memory >= compute                           ? "memory"
-                                                                  : "compute";
-  }
-
-  /// Bytes of one row of input and output of a product.
-  static double rowBytes(const plan::Entry &entry, const plan::Step &step) {
-    auto last = [&](const plan::Operand &operand) {
-      const plan::ExprNode &node = entry.exprs[operand.dims.back()];
-      double extent = node.op == plan::ExprOp::Constant
-                          ? static_cast<double>(node.value)
-                          : 1.0;
-      return extent * plan::bitWidth(operand.dtype) / 8.0;
-    };
-    return std::max(1.0,
-                    last(step.operands.front()) + last(step.operands.back()));
+    predict(op, entry);
   }
 
   void emitTotals() {

@@ -106,7 +106,7 @@ FailureOr<View> EntryLowering::converted(Operation *op, const View &view,
   if (failed(size)) {
     return failure();
   }
-  View out{module.makeBuffer(name + "." + graph::nodeName(op) + ".cast",
+  View out{module.makeBuffer(name + "." + nameOf(op) + ".cast",
                              Kind::Activation, *size, name),
            0, dtype, view.dims};
   if (failed(launch(op, plan::KernelId::Cast, {read(view), write(out)}))) {
@@ -182,7 +182,7 @@ LogicalResult EntryLowering::launch(Operation *op, plan::KernelId kernel,
                            : builder.getDenseI64ArrayAttr(numbers.ints),
       numbers.floats.empty() ? DenseF64ArrayAttr()
                              : builder.getDenseF64ArrayAttr(numbers.floats),
-      builder.getStringAttr(graph::nodeName(op)));
+      builder.getStringAttr(nameOf(op)));
   return success();
 }
 
@@ -300,6 +300,7 @@ LogicalResult EntryLowering::lowerReturn(func::ReturnOp op) {
     } else {
       info.name = "output" + std::to_string(index);
     }
+    outputName = info.name;
     FailureOr<View> view = operand(op, value);
     if (failed(view)) {
       return failure();
@@ -332,6 +333,7 @@ LogicalResult EntryLowering::lowerReturn(func::ReturnOp op) {
     port(info.name, info.role == "logits" ? "logits" : "generic", view->dtype,
          "buffer", view->buffer.getSymName(), view->dims);
   }
+  outputName.clear();
   for (auto &[stateOp, value] : latest) {
     const Cache &last = caches.find(value)->second;
     graph::StateOp state = last.state;
@@ -342,7 +344,7 @@ LogicalResult EntryLowering::lowerReturn(func::ReturnOp op) {
     graph::Dims dims = view->dims;
     dims[state.getAxis()] = last.total;
     port(state.getOutputName(), "state", view->dtype, "state",
-         ("kv." + state.getSymName()).str(), dims);
+         module.stateSymbol(state), dims);
   }
   entry.setOutputsAttr(builder.getArrayAttr(outputs));
   if (!past.empty()) {

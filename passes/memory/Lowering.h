@@ -86,6 +86,10 @@ public:
 
   /// The buffer of a state: dims are the logical ones at full capacity.
   mlir::FailureOr<View> state(mlir::Operation *user, graph::StateOp op);
+  /// The plan.state of a state that has been used.
+  llvm::StringRef stateSymbol(graph::StateOp op) {
+    return states.lookup(op).first.getSymName();
+  }
 
   planir::BufferOp makeBuffer(const llvm::Twine &name, planir::Kind kind,
                               uint64_t size, llvm::StringRef entry,
@@ -111,7 +115,9 @@ private:
   llvm::DenseSet<mlir::Operation *> panelTables;
   llvm::StringMap<planir::BufferOp> weightBuffers; // by segment name
   llvm::DenseMap<mlir::Attribute, planir::BufferOp> constants;
-  llvm::DenseMap<mlir::Operation *, planir::BufferOp> states;
+  llvm::DenseMap<mlir::Operation *,
+                 std::pair<planir::StateOp, planir::BufferOp>>
+      states;
 };
 
 class EntryLowering {
@@ -169,6 +175,11 @@ private:
   /// The view itself, or a copy of it with another element type.
   mlir::FailureOr<View> converted(mlir::Operation *op, const View &view,
                                   plan::DType dtype);
+  /// What the op's launches and buffers are called: the node of the model, or
+  /// the output that a return is busy with.
+  std::string nameOf(mlir::Operation *op) const {
+    return outputName.empty() ? graph::nodeName(op) : outputName;
+  }
   mlir::FailureOr<uint64_t> boundBytes(mlir::Operation *op, plan::DType dtype,
                                        const graph::Dims &dims);
   mlir::LogicalResult launch(mlir::Operation *op, plan::KernelId kernel,
@@ -213,6 +224,7 @@ private:
   /// The last append of each state: older values are gone.
   llvm::MapVector<mlir::Operation *, mlir::Value> latest;
   std::string past;
+  std::string outputName;
   std::optional<graph::DimExpr> newTokens;
 };
 

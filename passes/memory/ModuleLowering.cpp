@@ -284,15 +284,15 @@ FailureOr<View> ModuleLowering::state(Operation *user, graph::StateOp op) {
   auto axis = static_cast<size_t>(op.getAxis());
   auto blockTokens = static_cast<int64_t>(op.getBlockTokens());
   int64_t capacity = type.getDimSize(axis);
-  planir::BufferOp &buffer = states[op];
-  if (!buffer) {
+  auto &[made, buffer] = states[op];
+  if (!made) {
     uint64_t perToken = *size / static_cast<uint64_t>(capacity);
     int64_t blocks = (capacity + blockTokens - 1) / blockTokens;
     buffer =
         makeBuffer("state." + op.getSymName(), Kind::State,
                    perToken * static_cast<uint64_t>(blocks * blockTokens), "");
     ArrayRef<int64_t> shape = type.getShape();
-    planir::StateOp::create(
+    made = planir::StateOp::create(
         builder, module.getLoc(),
         builder.getStringAttr(uniqueName("kv." + op.getSymName())),
         FlatSymbolRefAttr::get(buffer.getSymNameAttr()),

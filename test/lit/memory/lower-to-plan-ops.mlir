@@ -82,11 +82,11 @@ graph.weight @w : tensor<16x16xf16> {file = "m", offset = 320 : i64, length = 51
 // 16 rows are one panel of 64: 64 * 16 * 2
 // CHECK: plan.segment @segment.w.panel64 size 2048
 // CHECK-LABEL: plan.entry @narrow
-// CHECK-SAME: outputs [{buffer = @narrow.func.return.cast, dims = [3, 16], dtype = "f16", name = "h", role = "generic"}, {buffer = @narrow.y, dims = [3, 16], dtype = "f32", name = "logits", role = "logits"}]
+// CHECK-SAME: outputs [{buffer = @narrow.h.cast, dims = [3, 16], dtype = "f16", name = "h", role = "generic"}, {buffer = @narrow.y, dims = [3, 16], dtype = "f32", name = "logits", role = "logits"}]
 // CHECK-NEXT: plan.launch "gather"(read @weight.table : f16[10, 16], read @narrow.ids : i64[3], write @narrow.x : f32[3, 16]) ints [0] name "x"
 // CHECK-NEXT: plan.launch "pointwise"(read @narrow.x : f32[3, 16], read @narrow.add : f16[16], write @narrow.h : f32[3, 16])
 // CHECK-NEXT: plan.launch "linear"(read @narrow.h : f32[3, 16], read @weight.w.panel64 : f16[16, 16] panel64, write @narrow.y : f32[3, 16])
-// CHECK-NEXT: plan.launch "cast"(read @narrow.h : f32[3, 16], write @narrow.func.return.cast : f16[3, 16])
+// CHECK-NEXT: plan.launch "cast"(read @narrow.h : f32[3, 16], write @narrow.h.cast : f16[3, 16])
 func.func @narrow(%ids: tensor<3xi64> {graph.port = {name = "ids", role = "generic"}}, %b: tensor<16xf16> {graph.port = {name = "add", role = "generic"}}) -> (tensor<3x16xf16> {graph.port = {name = "h", role = "generic"}}, tensor<3x16xf16> {graph.port = {name = "logits", role = "logits"}}) attributes {graph.entry} {
   %t = graph.load_weight @table : tensor<10x16xf16>
   %w = graph.load_weight @w : tensor<16x16xf16>
