@@ -26,7 +26,7 @@ run() {
 }
 run llmc compile examples/shakespeare/model.onnx --vram 3M -o "$out/shakespeare.plan"
 run llmc inspect "$out/shakespeare.plan"
-# Sampled: a model of this size repeats itself when it always takes the likeliest.
 run llmc verify "$out/shakespeare.plan"
+# Sampled: a model of this size repeats itself when it always takes the likeliest.
 run llmc generate "$out/shakespeare.plan" --prompt "ROMEO:" -n 120 \
   --temperature 0.8 --seed 3
