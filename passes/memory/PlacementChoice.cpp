@@ -225,14 +225,27 @@ Choice chooseNaive(const PlacementModel &model, const MinimumPlan &minimum,
   if (model.evaluate(resident).arena <= capacity) {
     return resident;
   }
-  Choice best = minimum.choice;
-  Choice next = allStreamed(model, 0);
-  for (const Candidate &candidate : candidates(model)) {
-    next.resident[candidate.weight] = true;
-    if (model.evaluate(next).arena > capacity) {
-      break;
+  // The longest prefix, by bisection: what stays only adds to the arena.
+  std::vector<Candidate> order = candidates(model);
+  auto prefix = [&](size_t count) {
+    Choice choice = allStreamed(model, 0);
+    for (size_t i = 0; i < count; ++i) {
+      choice.resident[order[i].weight] = true;
     }
-    best = next;
+    return choice;
+  };
+  Choice best = minimum.choice;
+  size_t low = 0;
+  size_t high = order.size();
+  while (low < high) {
+    size_t middle = (low + high) / 2;
+    Choice next = prefix(middle);
+    if (model.evaluate(next).arena <= capacity) {
+      best = std::move(next);
+      low = middle + 1;
+    } else {
+      high = middle;
+    }
   }
   return best;
 }
