@@ -43,9 +43,33 @@ def quickstart(options):
     return f"{len(words)} words in {seconds:.0f} s"
 
 
+def embed(options, folder):
+    """The C program writes what `generate` writes."""
+    program = options.bin_dir / "example-embed"
+    if not program.exists():
+        raise Skip(f"{program} is not built")
+    tool = suite.Tool(options)
+    tool.need()
+    plan = folder / "embed.plan"
+    tool.good("compile", REPO / "examples/shakespeare/model.onnx", "--vram", "3M", "-o", plan)
+    done = subprocess.run(
+        [program, plan, "JULIET:", "40"], capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        raise Failure(f"status {done.returncode}: {done.stderr}")
+    text = tool.json("generate", plan, "--prompt", "JULIET:", "-n", 40)["text"]
+    if done.stdout != text + "\n":
+        raise Failure(f"it writes {done.stdout!r}, generate {text!r}")
+    missing = subprocess.run([program, folder / "no.plan", "x", "1"], capture_output=True, text=True)
+    if missing.returncode != 1 or "no.plan" not in missing.stderr:
+        raise Failure(f"without a plan: status {missing.returncode}, {missing.stderr!r}")
+    return f"{len(text.split())} words"
+
+
 def main():
     options = suite.parser(__doc__).parse_args()
     tests = suite.Suite(options)
+    tests.add("embed", embed, options, suite.work_folder(options))
     tests.add("quickstart", quickstart, options)
     return tests.run()
 
