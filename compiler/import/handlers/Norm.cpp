@@ -109,10 +109,15 @@ bool importInstanceNorm(NodeContext &n) {
 bool importLpNorm(NodeContext &n) {
   Val x = n.in(0);
   int64_t axis = n.axis(n.integer("axis", -1), x->rank());
-  return axis >= 0 &&
-         n.out(n.emit.binary("div", x,
-                             n.emit.reduce(n.integer("p", 2) == 1 ? "l1" : "l2",
-                                           x, {axis}, true)));
+  if (axis < 0) {
+    return false;
+  }
+  Val norm =
+      n.emit.reduce(n.integer("p", 2) == 1 ? "l1" : "l2", x, {axis}, true);
+  // What has no length stays zero.
+  Val isZero = n.emit.binary("eq", norm, n.emit.splat(x->type, {}, 0));
+  norm = n.emit.select(isZero, n.emit.splat(x->type, {}, 1), norm);
+  return n.out(n.emit.binary("div", x, norm));
 }
 
 const Handler table[] = {
