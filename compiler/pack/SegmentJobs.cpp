@@ -127,20 +127,6 @@ std::vector<std::byte> bytesOf(mlir::DenseElementsAttr value, DType dtype) {
     }
     return out;
   }
-  if (plan::bitWidth(dtype) == 4) {
-    uint8_t low = 0;
-    size_t index = 0;
-    for (const llvm::APInt &nibble : value.getValues<llvm::APInt>()) {
-      uint8_t bits = uint8_t(nibble.getZExtValue() & 15);
-      if (index++ % 2 == 0) {
-        low = bits;
-        out.push_back(std::byte(bits));
-      } else {
-        out.back() = std::byte(low | bits << 4);
-      }
-    }
-    return out;
-  }
   llvm::ArrayRef<char> raw = value.getRawData();
   size_t width = plan::bitWidth(dtype) / 8;
   size_t count = size_t(value.getNumElements());
