@@ -65,23 +65,34 @@ CopyStream::~CopyStream() {
   thread.join();
 }
 
-void CopyStream::start(const Schedule &schedule, uint32_t entry,
+void CopyStream::start(const Schedule &newSchedule, uint32_t newEntry,
                        uint32_t epoch) {
-  this->schedule = &schedule;
-  this->entry = entry;
-  failure = {};
+  {
+    std::lock_guard<std::mutex> hold(turn);
+    schedule = &newSchedule;
+    entry = newEntry;
+    current = epoch;
+    position = 0;
+    failure = {};
+  }
   requested.store(epoch, std::memory_order_release);
   requested.notify_all();
 }
 
-ReadFailure CopyStream::finish(uint32_t epoch) {
-  for (;;) {
-    const uint32_t seen = finished.load(std::memory_order_acquire);
-    if (seen == epoch) {
-      return failure;
-    }
-    finished.wait(seen, std::memory_order_acquire);
+void CopyStream::help(uint32_t event, uint32_t epoch) {
+  std::unique_lock<std::mutex> hold(turn, std::try_to_lock);
+  if (hold && current == epoch) {
+    advance(event);
   }
+}
+
+ReadFailure CopyStream::finish(uint32_t epoch) {
+  // All that the compute stream signals is signalled by now.
+  std::lock_guard<std::mutex> hold(turn);
+  if (current == epoch) {
+    advance(plan::kNone);
+  }
+  return failure;
 }
 
 void CopyStream::loop() {
@@ -92,46 +103,51 @@ void CopyStream::loop() {
     if (quit.load(std::memory_order_acquire)) {
       return;
     }
-    if (epoch == last) {
-      continue;
-    }
     last = epoch;
-    walk(*schedule, entry, epoch);
-    finished.store(epoch, std::memory_order_release);
-    finished.notify_all();
+    for (uint32_t missing = 0; missing != plan::kNone;) {
+      {
+        std::lock_guard<std::mutex> hold(turn);
+        missing = current == epoch ? advance(plan::kNone) : plan::kNone;
+      }
+      if (missing != plan::kNone) {
+        events.wait(missing, epoch);
+      }
+    }
   }
 }
 
-void CopyStream::walk(const Schedule &schedule, uint32_t entry,
-                      uint32_t epoch) {
-  for (uint32_t index : schedule.copyOrder) {
-    const Action &action = schedule.actions[index];
-    if (events.aborted(epoch)) {
-      return;
+uint32_t CopyStream::advance(uint32_t until) {
+  while (position < schedule->copyOrder.size()) {
+    const Action &action = schedule->actions[schedule->copyOrder[position]];
+    if (events.aborted(current) ||
+        (until != plan::kNone && events.signalled(until, current))) {
+      return plan::kNone;
     }
     const uint64_t begin = profiler ? nowNanoseconds() : 0;
     switch (action.kind) {
     case plan::StepKind::Copy:
       failure = readFully(source, action.fileOffset, action.target,
-                          action.bytes, &events, epoch);
+                          action.bytes, &events, current);
       if (failure.failed) {
-        events.abort(epoch);
-        return;
+        events.abort(current);
+        return plan::kNone;
       }
       break;
     case plan::StepKind::Signal:
-      events.signal(action.event, epoch);
+      events.signal(action.event, current);
       break;
     case plan::StepKind::Wait:
-      if (!events.wait(action.event, epoch)) {
-        return;
+      if (!events.signalled(action.event, current)) {
+        return action.event;
       }
       break;
     case plan::StepKind::Launch:
       break; // refused by Schedule::build
     }
+    ++position;
     if (profiler) {
       profiler->record(entry, action.step, begin, nowNanoseconds());
     }
   }
+  return plan::kNone;
 }

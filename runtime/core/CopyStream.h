@@ -9,6 +9,10 @@
 // weights file into their slots, signals and waits. Files are read, never
 // mapped: a truncated file is an error, not a SIGBUS.
 //
+// A compute stream that has to wait for a copy that nobody has begun makes it
+// itself: handing small copies to a thread that may not be running costs more
+// than the copies. Whoever holds `turn` walks the stream, in order.
+//
 //===----------------------------------------------------------------------===//
 
 #ifndef LLMC_RUNTIME_CORE_COPYSTREAM_H
@@ -19,6 +23,7 @@
 #include "runtime/core/Schedule.h"
 
 #include <atomic>
+#include <mutex>
 #include <string>
 #include <thread>
 
@@ -57,21 +62,31 @@ public:
   /// Starts the copy stream of one run. `entry` is the schedule's index.
   void start(const Schedule &schedule, uint32_t entry, uint32_t epoch);
 
-  /// Waits until that run's copy stream has ended, well or not.
+  /// Called by the compute stream before it waits for `event`: walks the copy
+  /// stream up to there, unless the thread is at it.
+  void help(uint32_t event, uint32_t epoch);
+
+  /// Ends that run's copy stream: it is walked to its end, or the run was
+  /// aborted, and the thread will not touch memory for it any more.
   ReadFailure finish(uint32_t epoch);
 
 private:
   void loop();
-  void walk(const Schedule &schedule, uint32_t entry, uint32_t epoch);
+  /// Walks on from `position` until `until` is signalled (kNone: to the end) or
+  /// an event is missing, which is returned; kNone if there is nothing more to
+  /// do. The caller holds `turn`.
+  uint32_t advance(uint32_t until);
 
   const WeightsSource &source;
   Events &events;
   Profiler *profiler;
+  std::mutex turn; // guards the next five
   const Schedule *schedule = nullptr;
   uint32_t entry = 0;
+  uint32_t current = 0; // epoch
+  size_t position = 0;  // in copyOrder
   ReadFailure failure;
   std::atomic<uint32_t> requested{0};
-  std::atomic<uint32_t> finished{0};
   std::atomic<bool> quit{false};
   std::thread thread;
 };

@@ -30,11 +30,17 @@ public:
     slots[event].notify_all();
   }
 
+  /// Whether the event was signalled in this epoch. A thread that lags behind
+  /// may ask about an epoch that is over: then it was.
+  bool signalled(uint32_t event, uint32_t epoch) const {
+    return reached(slots[event].load(std::memory_order_acquire), epoch);
+  }
+
   /// Returns false if the epoch was aborted.
   bool wait(uint32_t event, uint32_t epoch) const {
     for (;;) {
       const uint32_t seen = slots[event].load(std::memory_order_acquire);
-      if (seen == epoch) {
+      if (reached(seen, epoch)) {
         return !aborted(epoch);
       }
       slots[event].wait(seen, std::memory_order_acquire);
@@ -53,6 +59,10 @@ public:
   }
 
 private:
+  static bool reached(uint32_t seen, uint32_t epoch) {
+    return static_cast<int32_t>(seen - epoch) >= 0; // epochs may wrap around
+  }
+
   uint32_t count;
   std::unique_ptr<std::atomic<uint32_t>[]> slots;
   std::atomic<uint32_t> abortedEpoch{0};

@@ -85,6 +85,9 @@ Result<void> Executor::run(uint32_t entry) {
       events->signal(action.event, epoch);
       break;
     case StepKind::Wait:
+      if (copying && !events->signalled(action.event, epoch)) {
+        copies->help(action.event, epoch);
+      }
       stop = !events->wait(action.event, epoch);
       break;
     }
