@@ -1,43 +1,50 @@
 //===- DimExpr.cpp - Symbolic tensor dimensions ---------------------------===//
 
-#include "dialects/graph/DimExpr.h"
+#include "dialects/graph/DimExprNodes.h"
 
 #include <algorithm>
-#include <cctype>
 #include <memory>
 #include <mutex>
 #include <unordered_map>
 
 namespace llmc::graph {
-namespace detail {
 
-/// A symbol, or floordiv / ceildiv / mod / min / max of two polynomials.
-struct Atom {
-  bool isSymbol;
-  DimOp op;
-  std::string text; // canonical spelling, the interning key
-  DimExpr a, b;
-};
+namespace {
 
-/// coefficient * product of factors (sorted by spelling, repeats allowed).
-struct Term {
-  int64_t coefficient;
-  std::vector<const Atom *> factors;
-};
-
-/// A polynomial: terms sorted by spelling of their factors, the constant last.
-struct DimNode {
-  std::vector<Term> terms;
-  std::string text;
-
-  static DimExpr wrap(const DimNode *node) {
-    return DimExpr(DimExpr::Interned{}, node);
+std::optional<int64_t> floorDivide(int64_t a, int64_t b) {
+  if (b == 0 || (a == INT64_MIN && b == -1)) {
+    return std::nullopt;
   }
-  static const DimNode &get(DimExpr e) { return *e.node; }
-};
+  int64_t q = a / b;
+  return q - ((a % b != 0) && ((a < 0) != (b < 0)));
+}
 
-} // namespace detail
+} // namespace
 
+std::optional<int64_t> detail::apply(DimOp op, int64_t a, int64_t b) {
+  switch (op) {
+  case DimOp::FloorDiv:
+    return floorDivide(a, b);
+  case DimOp::CeilDiv: {
+    std::optional<int64_t> q = floorDivide(a, b);
+    if (q && *q * b != a) {
+      ++*q;
+    }
+    return q;
+  }
+  case DimOp::Mod: {
+    std::optional<int64_t> q = floorDivide(a, b);
+    return q ? std::optional(a - *q * b) : std::nullopt;
+  }
+  case DimOp::Min:
+    return std::min(a, b);
+  case DimOp::Max:
+    return std::max(a, b);
+  }
+  return std::nullopt;
+}
+
+using detail::apply;
 using detail::Atom;
 using detail::DimNode;
 using detail::Term;
@@ -168,37 +175,6 @@ DimExpr makeCall(DimOp op, DimExpr a, DimExpr b) {
   std::string text =
       std::string(opName(op)) + "(" + a.str() + ", " + b.str() + ")";
   return fromAtom(internAtom(std::move(text), false, op, a, b));
-}
-
-std::optional<int64_t> floorDivide(int64_t a, int64_t b) {
-  if (b == 0 || (a == INT64_MIN && b == -1)) {
-    return std::nullopt;
-  }
-  int64_t q = a / b;
-  return q - ((a % b != 0) && ((a < 0) != (b < 0)));
-}
-
-std::optional<int64_t> apply(DimOp op, int64_t a, int64_t b) {
-  switch (op) {
-  case DimOp::FloorDiv:
-    return floorDivide(a, b);
-  case DimOp::CeilDiv: {
-    std::optional<int64_t> q = floorDivide(a, b);
-    if (q && *q * b != a) {
-      ++*q;
-    }
-    return q;
-  }
-  case DimOp::Mod: {
-    std::optional<int64_t> q = floorDivide(a, b);
-    return q ? std::optional(a - *q * b) : std::nullopt;
-  }
-  case DimOp::Min:
-    return std::min(a, b);
-  case DimOp::Max:
-    return std::max(a, b);
-  }
-  return std::nullopt;
 }
 
 } // namespace
@@ -397,96 +373,6 @@ std::optional<std::string> DimExpr::asSymbol() const {
 
 std::string DimExpr::str() const { return node->text; }
 
-namespace {
-
-constexpr int64_t kInf = Interval::kUnbounded;
-
-/// Bounds are kept in __int128 while computing so that overflow is seen.
-int64_t saturate(__int128 value) {
-  if (value >= kInf) {
-    return kInf;
-  }
-  if (value <= -static_cast<__int128>(kInf)) {
-    return -kInf;
-  }
-  return static_cast<int64_t>(value);
-}
-
-bool isInf(int64_t v) { return v == kInf || v == -kInf; }
-
-int64_t addBound(int64_t a, int64_t b, int64_t whenInf) {
-  return isInf(a) || isInf(b) ? whenInf
-                              : saturate(static_cast<__int128>(a) + b);
-}
-
-int64_t mulBound(int64_t a, int64_t b) {
-  if (a == 0 || b == 0) {
-    return 0;
-  }
-  if (isInf(a) || isInf(b)) {
-    return (a < 0) == (b < 0) ? kInf : -kInf;
-  }
-  return saturate(static_cast<__int128>(a) * b);
-}
-
-Interval add(Interval a, Interval b) {
-  return {addBound(a.lower, b.lower, -kInf), addBound(a.upper, b.upper, kInf)};
-}
-
-Interval mul(Interval a, Interval b) {
-  int64_t c[4] = {mulBound(a.lower, b.lower), mulBound(a.lower, b.upper),
-                  mulBound(a.upper, b.lower), mulBound(a.upper, b.upper)};
-  return {*std::min_element(c, c + 4), *std::max_element(c, c + 4)};
-}
-
-Interval divide(DimOp op, Interval a, Interval b) {
-  // Only positive divisors occur in shapes; anything else fails closed.
-  if (b.lower <= 0 || isInf(a.lower) || isInf(a.upper)) {
-    return a.lower >= 0 && b.lower > 0 ? Interval{0, kInf} : Interval{};
-  }
-  int64_t high = isInf(b.upper) ? kInf - 1 : b.upper;
-  int64_t c[4] = {*apply(op, a.lower, b.lower), *apply(op, a.lower, high),
-                  *apply(op, a.upper, b.lower), *apply(op, a.upper, high)};
-  return {*std::min_element(c, c + 4), *std::max_element(c, c + 4)};
-}
-
-Interval boundsOf(const Atom &atom, const SymbolBounds &symbols) {
-  if (atom.isSymbol) {
-    auto it = symbols.find(atom.text);
-    return it == symbols.end() ? Interval{} : it->second;
-  }
-  Interval a = atom.a.bounds(symbols), b = atom.b.bounds(symbols);
-  switch (atom.op) {
-  case DimOp::FloorDiv:
-  case DimOp::CeilDiv:
-    return divide(atom.op, a, b);
-  case DimOp::Mod:
-    if (b.lower <= 0) {
-      return {};
-    }
-    return {0, b.hasUpper() ? b.upper - 1 : kInf};
-  case DimOp::Min:
-    return {std::min(a.lower, b.lower), std::min(a.upper, b.upper)};
-  case DimOp::Max:
-    return {std::max(a.lower, b.lower), std::max(a.upper, b.upper)};
-  }
-  return {};
-}
-
-} // namespace
-
-Interval DimExpr::bounds(const SymbolBounds &symbols) const {
-  Interval sum{0, 0};
-  for (const Term &term : node->terms) {
-    Interval product{term.coefficient, term.coefficient};
-    for (const Atom *factor : term.factors) {
-      product = mul(product, boundsOf(*factor, symbols));
-    }
-    sum = add(sum, product);
-  }
-  return sum;
-}
-
 std::optional<int64_t> DimExpr::evaluate(const SymbolValues &values) const {
   int64_t sum = 0;
   for (const Term &term : node->terms) {
@@ -602,159 +488,6 @@ void DimExpr::toPostfix(std::vector<Instruction> &out) const {
     }
     firstTerm = false;
   }
-}
-
-//===----------------------------------------------------------------------===//
-// Parsing
-//===----------------------------------------------------------------------===//
-
-namespace {
-
-/// sum := product (('+' | '-') product)*; product := factor ('*' factor)*.
-class Parser {
-public:
-  explicit Parser(std::string_view text) : text(text) {}
-
-  std::optional<DimExpr> parseAll() {
-    std::optional<DimExpr> value = sum();
-    skipSpace();
-    return value && position == text.size() ? value : std::nullopt;
-  }
-
-private:
-  static constexpr int kMaxDepth = 64;
-
-  void skipSpace() {
-    while (position < text.size() &&
-           std::isspace(static_cast<unsigned char>(text[position]))) {
-      ++position;
-    }
-  }
-
-  bool consume(char c) {
-    skipSpace();
-    if (position < text.size() && text[position] == c) {
-      ++position;
-      return true;
-    }
-    return false;
-  }
-
-  std::optional<DimExpr> sum() {
-    if (++depth > kMaxDepth) {
-      return std::nullopt;
-    }
-    std::optional<DimExpr> value = product();
-    while (value) {
-      bool plus = consume('+');
-      if (!plus && !consume('-')) {
-        break;
-      }
-      std::optional<DimExpr> next = product();
-      if (!next) {
-        return std::nullopt;
-      }
-      value = plus ? *value + *next : *value - *next;
-    }
-    --depth;
-    return value;
-  }
-
-  std::optional<DimExpr> product() {
-    std::optional<DimExpr> value = factor();
-    while (value && consume('*')) {
-      std::optional<DimExpr> next = factor();
-      if (!next) {
-        return std::nullopt;
-      }
-      value = *value * *next;
-    }
-    return value;
-  }
-
-  std::optional<DimExpr> factor() {
-    if (++depth > kMaxDepth) {
-      return std::nullopt;
-    }
-    std::optional<DimExpr> value = primary();
-    --depth;
-    return value;
-  }
-
-  std::optional<DimExpr> primary() {
-    if (consume('-')) {
-      std::optional<DimExpr> value = factor();
-      return value ? std::optional(DimExpr(-1) * *value) : std::nullopt;
-    }
-    if (consume('(')) {
-      std::optional<DimExpr> value = sum();
-      return value && consume(')') ? value : std::nullopt;
-    }
-    skipSpace();
-    size_t start = position;
-    if (position < text.size() && isDigit(text[position])) {
-      int64_t number = 0;
-      while (position < text.size() && isDigit(text[position])) {
-        if (__builtin_mul_overflow(number, 10, &number) ||
-            __builtin_add_overflow(number, text[position] - '0', &number)) {
-          return std::nullopt;
-        }
-        ++position;
-      }
-      return DimExpr(number);
-    }
-    while (position < text.size() && isNameChar(text[position])) {
-      ++position;
-    }
-    std::string_view name = text.substr(start, position - start);
-    if (name.empty()) {
-      return std::nullopt;
-    }
-    return consume('(') ? call(name) : DimExpr::symbol(name);
-  }
-
-  std::optional<DimExpr> call(std::string_view name) {
-    std::optional<DimExpr> a = sum();
-    if (!a || !consume(',')) {
-      return std::nullopt;
-    }
-    std::optional<DimExpr> b = sum();
-    if (!b || !consume(')')) {
-      return std::nullopt;
-    }
-    if (name == "floordiv") {
-      return DimExpr::floorDiv(*a, *b);
-    }
-    if (name == "ceildiv") {
-      return DimExpr::ceilDiv(*a, *b);
-    }
-    if (name == "mod") {
-      return DimExpr::mod(*a, *b);
-    }
-    if (name == "min") {
-      return DimExpr::min(*a, *b);
-    }
-    if (name == "max") {
-      return DimExpr::max(*a, *b);
-    }
-    return std::nullopt;
-  }
-
-  static bool isDigit(char c) { return c >= '0' && c <= '9'; }
-  static bool isNameChar(char c) {
-    return std::isalnum(static_cast<unsigned char>(c)) || c == '_' ||
-           c == '.' || c == ':' || c == '/' || c == '!';
-  }
-
-  std::string_view text;
-  size_t position = 0;
-  int depth = 0;
-};
-
-} // namespace
-
-std::optional<DimExpr> DimExpr::parse(std::string_view text) {
-  return Parser(text).parseAll();
 }
 
 } // namespace llmc::graph
