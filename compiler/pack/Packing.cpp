@@ -112,7 +112,7 @@ int64_t numBlocks(const SegmentSpec &spec) {
 }
 
 int64_t codeRowBytes(const SegmentSpec &spec) {
-  return numBlocks(spec) * ceilDiv(spec.blockSize * spec.bits, 8);
+  return ceilDiv(numBlocks(spec) * spec.blockSize * spec.bits, 8);
 }
 
 /// Collects small writes into chunks for the sink.
@@ -429,6 +429,12 @@ Result<uint64_t> packedSize(const SegmentSpec &spec, const Source &source) {
     }
     return uint64_t(groups) * (plan::bitWidth(source.dtype) / 8);
   case SegmentKind::QZero:
+    if (nbits && isFloat(source.dtype)) {
+      if (count != groups) {
+        return mismatch(spec, source, "zero points do not fit");
+      }
+      return uint64_t(groups) * (plan::bitWidth(source.dtype) / 8);
+    }
     if (nbits ? source.dtype != DType::U8 ||
                     count != spec.n * ceilDiv(numBlocks(spec) * spec.bits, 8)
               : !isCode(source.dtype) ||
@@ -448,8 +454,9 @@ Result<void> writePacked(const SegmentSpec &spec, const Source &source,
   }
   // MatMulNBits codes and g_idx are stored as the kernels want them.
   if (spec.kind == SegmentKind::Raw || spec.kind == SegmentKind::QGroups ||
-      (spec.kind == SegmentKind::QCodes &&
-       spec.format == SourceFormat::NBits)) {
+      (spec.format == SourceFormat::NBits &&
+       (spec.kind == SegmentKind::QCodes ||
+        (spec.kind == SegmentKind::QZero && isFloat(source.dtype))))) {
     return packRaw(source, sink);
   }
   ChunkWriter out(sink);

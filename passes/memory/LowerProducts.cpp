@@ -148,8 +148,16 @@ FailureOr<QuantWeight> lowerQuantWeight(ModuleLowering &module, OpT op,
   out.uses.push_back(read(*scales));
 
   if (op.getZeroPoints()) {
-    FailureOr<View> zero = part(op.getZeroPoints(), "q_zero", groupCount,
-                                plan::DType::U8, {n, blocks});
+    // MatMulNBits may keep them as floats; they are packed as they are.
+    auto zeroType = plan::DType::U8;
+    Type element =
+        cast<RankedTensorType>(op.getZeroPoints().getType()).getElementType();
+    if (isa<FloatType>(element)) {
+      zeroType = toDType(element).value_or(plan::DType::F32);
+    }
+    FailureOr<View> zero =
+        part(op.getZeroPoints(), "q_zero",
+             groupCount * plan::bitWidth(zeroType) / 8, zeroType, {n, blocks});
     if (failed(zero)) {
       return failure();
     }

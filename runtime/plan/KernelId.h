@@ -38,7 +38,8 @@ enum class KernelId : uint16_t {
   Linear = 1,
   /// Quantized weight in canonical form: codes [N, ceil(K/bs)*bs*bits/8] u8
   /// (unsigned, low nibble first), scales [N, ceil(K/bs)] (f32 f16 bf16),
-  /// opt zero points [N, ceil(K/bs)] u8, opt g_idx [K] i32 (the block of each
+  /// opt zero points [N, ceil(K/bs)] (u8 f32 f16 bf16), opt g_idx [K] i32 (the
+  /// block of each
   /// k), opt bias [N]. Operands: x [.., K], codes, scales, zp, gidx, bias,
   /// -> out [.., N]. value = (code - zp) * scale; zp is `ints.zero` if absent.
   /// ints: N, K, bits (4 or 8), bs, hasZp, hasGidx, hasBias, Activation, zero.

@@ -66,7 +66,8 @@ bool LaunchRules::linearQuant() {
          oneOf(2, {DType::F32, DType::F16, DType::BF16}) &&
          hasElements(2, scales) &&
          (zeros == 0 ||
-          (oneOf(zeros, {DType::U8}) && hasElements(zeros, scales))) &&
+          (oneOf(zeros, {DType::U8, DType::F32, DType::F16, DType::BF16}) &&
+           hasElements(zeros, scales))) &&
          (groups == 0 ||
           (oneOf(groups, {DType::I32}) && hasElements(groups, k))) &&
          (bias == 0 || (isFloat(bias) && hasElements(bias, n)));

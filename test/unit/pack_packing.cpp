@@ -130,6 +130,16 @@ TEST(Packing, ZeroPointsOfMatMulNBitsArePadded) {
   EXPECT_EQ(std::memcmp(out.data(), want.data(), want.size()), 0);
 }
 
+TEST(Packing, FloatZeroPointsOfMatMulNBitsStayFloats) {
+  std::vector<float> zero = {7.5f, 8, 8.25f, 9, 1, 2};
+  SegmentSpec spec{
+      SegmentKind::QZero, SourceFormat::NBits, false, 2, 48, 4, 16};
+  std::vector<std::byte> out = packed(spec, source(zero, DType::F32, {2, 3}));
+  ASSERT_EQ(out.size(), 24u);
+  EXPECT_EQ(at<float>(out, 2), 8.25f);
+  EXPECT_FALSE(packedSize(spec, source(zero, DType::F32, {5})));
+}
+
 TEST(Packing, OneScaleForTheWholeTensorIsRepeated) {
   std::vector<float> scale = {0.5f};
   SegmentSpec spec{SegmentKind::QScales, SourceFormat::Qdq, false, 3, 8, 8, 8};

@@ -44,15 +44,19 @@ bool fillNBits(NodeContext &n, Emitter::QuantWeight &w, const Val &codes,
   w.codes = sameBytes(codes, {w.n, blocks, blockBytes});
   w.scales = sameBytes(scales, {w.n, blocks});
   if (zeroPoints) {
-    if (zeroPoints->type != DataType::UInt8) {
+    // Packed like the codes, or one float per block.
+    int64_t perRow = blocks;
+    if (zeroPoints->type == DataType::UInt8) {
+      perRow = (blocks * w.bits + 7) / 8;
+    } else if (zeroPoints->type != scales->type) {
       return n.fail("zero points of type " + name(zeroPoints->type) +
+                    " with scales of type " + name(scales->type) +
                     " are not supported");
     }
-    int64_t rowBytes = (blocks * w.bits + 7) / 8;
-    if (!wants(zeroPoints, w.n * rowBytes, "zero points")) {
+    if (!wants(zeroPoints, w.n * perRow, "zero points")) {
       return false;
     }
-    w.zeroPoints = sameBytes(zeroPoints, {w.n, rowBytes});
+    w.zeroPoints = sameBytes(zeroPoints, {w.n, perRow});
   }
   w.format = "nbits";
   return true;

@@ -46,7 +46,8 @@ Status prepare(QuantTable &t) {
     return kBadShape;
   }
   if (t.codes->dtype != DType::U8 || !isFloat32Like(t.scales->dtype) ||
-      (t.zeros && t.zeros->dtype != DType::U8) ||
+      (t.zeros && t.zeros->dtype != DType::U8 &&
+       !isFloat32Like(t.zeros->dtype)) ||
       (t.blocks && t.blocks->dtype != DType::I32)) {
     return kUnsupported;
   }
@@ -62,8 +63,12 @@ Status prepare(QuantTable &t) {
 }
 
 LLMC_INLINE float zeroOf(const QuantTable &t, int64_t at) {
-  return t.zeros ? static_cast<float>(data<const uint8_t>(*t.zeros)[at])
-                 : static_cast<float>(t.zero);
+  if (!t.zeros) {
+    return static_cast<float>(t.zero);
+  }
+  return t.zeros->dtype == DType::U8
+             ? static_cast<float>(data<const uint8_t>(*t.zeros)[at])
+             : loadFloat(t.zeros->dtype, t.zeros->data, at);
 }
 
 /// out[i] = (code - zero) * scale for n codes from an even place on.
