@@ -26,6 +26,7 @@ std::string CompileOptions::str() const {
       out += ".." + std::to_string(bounds.upper);
     }
   }
+  out += kvType == "auto" ? "" : " --kv-type " + kvType;
   out += allLogits ? " --logits all" : " --logits last";
   out += quantize == Quantize::Int8 ? " --quantize int8" : " --quantize none";
   out += policy == Policy::Naive ? " --policy naive" : " --policy planned";

@@ -40,6 +40,7 @@ struct CompileOptions {
   std::map<std::string, DimBounds> dims;
   bool allLogits = false;
   std::string tokenizer;
+  std::string kvType = "auto"; // auto, f32, f16 or bf16
   Quantize quantize = Quantize::None;
   Policy policy = Policy::Planned;
   Emit emit = Emit::Plan;

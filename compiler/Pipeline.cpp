@@ -101,6 +101,7 @@ Result<Lowered> lower(mlir::MLIRContext &context, const CompileOptions &options,
 
   GraphPipelineOptions graphOptions;
   graphOptions.context = out.model.info.context;
+  graphOptions.kvType = options.kvType;
   graphOptions.allLogits = options.allLogits;
   graphOptions.quantize = options.quantize == Quantize::Int8 ? "int8" : "none";
   if (Result<void> done = run(

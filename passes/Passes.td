@@ -81,7 +81,9 @@ def RecoverStatePass : Pass<"recover-state", "::mlir::ModuleOp"> {
            "Tokens a state must hold; 0: the module's graph.context, else the "
            "largest that the entries' bounds allow">,
     Option<"blockTokens", "block-tokens", "int64_t", "64",
-           "Tokens of one block">
+           "Tokens of one block">,
+    Option<"type", "type", "std::string", "\"auto\"",
+           "Element type of float states: auto (the model's), f32, f16, bf16">
   ];
   let dependentDialects = ["::llmc::graph::GraphDialect"];
 }

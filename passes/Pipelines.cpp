@@ -34,6 +34,7 @@ void buildGraphPipeline(OpPassManager &pm,
   RecoverStatePassOptions state;
   state.context = options.context;
   state.blockTokens = options.blockTokens;
+  state.type = options.kvType;
   pm.addPass(createRecoverStatePass(state));
 
   // One row of logits; before fusion, which would hide the row's producers.

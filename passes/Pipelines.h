@@ -19,6 +19,11 @@ struct GraphPipelineOptions
   Option<int64_t> blockTokens{*this, "block-tokens",
                               llvm::cl::desc("Tokens of one KV block"),
                               llvm::cl::init(64)};
+  Option<std::string> kvType{
+      *this, "kv-type",
+      llvm::cl::desc("Element type of states: auto (the model's), f32, f16, "
+                     "bf16"),
+      llvm::cl::init("auto")};
   Option<bool> allLogits{
       *this, "all-logits",
       llvm::cl::desc("Keep the logits of every position, not only the last"),

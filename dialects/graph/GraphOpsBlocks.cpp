@@ -231,8 +231,10 @@ LogicalResult KvAppendOp::verifySymbolUses(SymbolTableCollection &symbols) {
   }
   auto type = cast<RankedTensorType>(state.getType());
   RankedTensorType value = typeOf(getValue());
+  // A state may keep floats in fewer bits than the values it is given.
+  Type from = value.getElementType(), to = type.getElementType();
   bool fits = value.getRank() == type.getRank() &&
-              value.getElementType() == type.getElementType();
+              (from == to || (isa<FloatType>(from) && isa<FloatType>(to)));
   for (int64_t i = 0; fits && i < type.getRank(); ++i) {
     fits = i == static_cast<int64_t>(state.getAxis()) ||
            !differ(value.getDimSize(i), type.getDimSize(i));

@@ -189,6 +189,12 @@ StateOp RecoverState::makeState(MutableArrayRef<Pair> pairs) {
   Type element =
       elementOf(first.entry.getBody().front().getArgument(first.argument));
   OpBuilder builder(module.getBodyRegion());
+  // Whoever reads or writes the state converts.
+  if (isa<FloatType>(element) && type != "auto") {
+    element = type == "f16"    ? Type(builder.getF16Type())
+              : type == "bf16" ? Type(builder.getBF16Type())
+                               : Type(builder.getF32Type());
+  }
   for (auto func : module.getOps<func::FuncOp>()) {
     builder.setInsertionPoint(func);
     break;

@@ -73,8 +73,7 @@ LogicalResult EntryLowering::lowerKvAppend(graph::KvAppendOp op) {
 
 LogicalResult EntryLowering::lowerKvRead(graph::KvReadOp op) {
   FailureOr<View> source = cache(op, op.getCache());
-  FailureOr<View> out =
-      failed(source) ? source : result(op.getResult(), source->dtype);
+  FailureOr<View> out = failed(source) ? source : result(op.getResult());
   if (failed(out)) {
     return failure();
   }

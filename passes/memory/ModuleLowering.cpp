@@ -272,11 +272,6 @@ FailureOr<View> ModuleLowering::constant(Operation *user,
 FailureOr<View> ModuleLowering::state(Operation *user, graph::StateOp op) {
   auto type = cast<RankedTensorType>(op.getType());
   std::optional<plan::DType> stored = toDType(type.getElementType());
-  if (stored && *stored != widened(*stored)) {
-    // Keys and values are intermediate values too.
-    type = type.clone(Float32Type::get(type.getContext()));
-    stored = plan::DType::F32;
-  }
   FailureOr<uint64_t> size = staticBytes(user, type, "a state");
   if (failed(size)) {
     return failure();

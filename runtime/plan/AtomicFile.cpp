@@ -195,8 +195,8 @@ Result<InputFile> InputFile::openRange(const std::string &path, uint64_t base,
   if (file && (base > file->length || bytes > file->length - base)) {
     return Error{ErrorCode::FileTruncated,
                  path + ": " + std::to_string(file->length) +
-                     " bytes, expected " + std::to_string(bytes) +
-                     " at byte " + std::to_string(base)};
+                     " bytes, expected " + std::to_string(bytes) + " at byte " +
+                     std::to_string(base)};
   }
   if (file) {
     file->start = base;

@@ -55,6 +55,7 @@ def decoder(tool, folder, model):
     tool.need()
     expected = reference.greedy(model.reference_file(), model.prompt, model.steps)
     options = ["--ctx", model.context] if model.context else []
+    options += ["--kv-type", model.kv_type] if model.kv_type != "auto" else []
     folder = folder / model.name
     plan = compile_plan(tool, model.file(), folder, *options)
     tokens = expected["tokens"]

@@ -59,8 +59,7 @@ static int run(const PlanOptions &options) {
     std::fputs(proof->text().c_str(), stdout);
     if (!plan->segments.empty()) {
       std::printf("weights: %llu bytes in %zu segments%s\n",
-                  static_cast<unsigned long long>(bytes),
-                  plan->segments.size(),
+                  static_cast<unsigned long long>(bytes), plan->segments.size(),
                   options.noChecksum ? "" : ", all as their checksums say");
     }
   }

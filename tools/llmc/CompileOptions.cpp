@@ -46,7 +46,7 @@ void addModelFlags(CLI::App &app, CompileFlags &flags) {
                  "Round weights to int8, one scale per output channel")
       ->check(CLI::IsMember({"none", "int8"}))
       ->capture_default_str();
-  app.add_option("--kv-type", flags.kvType,
+  app.add_option("--kv-type", flags.options.kvType,
                  "Element type of the state (auto: the model's own)")
       ->check(CLI::IsMember({"auto", "f32", "f16", "bf16"}))
       ->capture_default_str();
@@ -148,10 +148,6 @@ Result<CompileOptions> toOptions(const CompileFlags &flags) {
     if (Result<void> done = parseDim(dim, out.dims); !done) {
       return done.error();
     }
-  }
-  if (flags.kvType != "auto") {
-    return invalid("--kv-type", flags.kvType,
-                   "auto (other types than the model's are not supported yet)");
   }
   out.allLogits = flags.logits == "all";
   out.quantize = flags.quantize == "int8" ? Quantize::Int8 : Quantize::None;

@@ -22,7 +22,6 @@ struct CompileFlags {
   std::vector<std::string> dims;
   std::string logits = "last";
   std::string quantize = "none";
-  std::string kvType = "auto";
   std::string policy = "planned";
   std::string emit = "plan";
 };

@@ -268,9 +268,8 @@ void attentionTask(const AttentionArgs &a, int64_t batch, int64_t kvHead,
         }
         if (a.softcap > 0) {
           VF cap = vset(a.softcap);
-          vmap(s + from, s + from, to - from, [cap](VF score) {
-            return vmul(cap, vtanh(vdiv(score, cap)));
-          });
+          vmap(s + from, s + from, to - from,
+               [cap](VF score) { return vmul(cap, vtanh(vdiv(score, cap))); });
         }
         if (a.bias) {
           for (int64_t n = from; n < to; ++n) {

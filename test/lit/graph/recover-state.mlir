@@ -1,11 +1,13 @@
 // RUN: llmc-opt %s --recover-state='context=100 block-tokens=16' --split-input-file | FileCheck %s
 // RUN: llmc-opt %s --recover-state --split-input-file | FileCheck %s --check-prefix=BOUND
+// RUN: llmc-opt %s --recover-state='type=f16' --split-input-file | FileCheck %s --check-prefix=HALF
 
 // Both entries share the states. 100 tokens are 7 blocks of 16; without a
 // context the bounds say 384 + 128 = 512 tokens, 8 blocks of 64.
 // CHECK: graph.state @k : tensor<1x4x112x8xf32> {axis = 2 : i64, block_tokens = 16 : i64, input_name = "k", output_name = "new_k"}
 // CHECK: graph.state @v : tensor<1x4x112x8xf32>
 // CHECK-NOT: graph.state
+// HALF: graph.state @k : tensor<1x4x512x8xf16>
 // BOUND: graph.state @k : tensor<1x4x512x8xf32> {axis = 2 : i64, block_tokens = 64 : i64,
 // CHECK-LABEL: func.func @prefill
 // CHECK-SAME: (%[[Q:[^:]*]]: tensor<1x8x?x8xf32> {{[^)]*}}, %[[N:[^:]*]]: tensor<1x4x?x8xf32> {{[^)]*}}) -> (tensor<1x8x?x8xf32> {graph.port = {name = "y", role = "generic"}})
