@@ -327,6 +327,9 @@ Val Emitter::sliceAxis(Val x, int64_t axis, DimExpr start, DimExpr size) {
   if (!x) {
     return nullptr;
   }
+  if (axis < 0 || axis >= x->rank()) {
+    return fail("axis " + std::to_string(axis) + " of " + toString(x->dims));
+  }
   Dims starts(x->dims.size(), DimExpr(0)), sizes = x->dims;
   starts[axis] = start;
   sizes[axis] = size;
@@ -557,7 +560,8 @@ Val Emitter::gatherNd(Val data, Val indices, int64_t batchDims) {
   }
   std::optional<int64_t> depth =
       indices->dims.empty() ? std::nullopt : indices->dims.back().asConstant();
-  if (!depth || *depth + batchDims > data->rank()) {
+  if (!depth || *depth < 0 || batchDims < 0 || batchDims >= indices->rank() ||
+      *depth + batchDims > data->rank()) {
     return fail("indices " + toString(indices->dims) + " into " +
                 toString(data->dims));
   }

@@ -11,7 +11,9 @@
 #include "dialects/graph/GraphOps.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/IR/Diagnostics.h"
 #include "mlir/IR/Verifier.h"
+#include "llvm/Support/JSON.h"
 
 #include <algorithm>
 #include <set>
@@ -379,8 +381,19 @@ Result<ImportedModel> ModelImporter::run(const std::string &path) {
       info.vocabulary = vocabularyOf(*function);
     }
   }
+  // What a handler did not look at shows here, with the node's name.
+  std::string invalid;
+  mlir::ScopedDiagnosticHandler handler(
+      &context, [&](mlir::Diagnostic &diagnostic) {
+        if (invalid.empty()) {
+          auto name = mlir::dyn_cast<mlir::NameLoc>(diagnostic.getLocation());
+          invalid = (name ? "node '" + name.getName().str() + "': " : "") +
+                    diagnostic.str();
+        }
+        return mlir::success();
+      });
   if (mlir::failed(mlir::verify(module))) {
-    return error(ErrorCode::Internal, "the imported graph is not valid");
+    return error(ErrorCode::FileMalformed, invalid);
   }
   for (const onnx::NodeProto &node : model->proto().graph().node()) {
     bool isStandard = node.domain().empty() || node.domain() == "ai.onnx";
@@ -397,7 +410,16 @@ Result<ImportedModel> importModel(mlir::MLIRContext &context,
                                   const std::string &path,
                                   const ImportOptions &options) {
   context.loadDialect<graph::GraphDialect, mlir::func::FuncDialect>();
-  return ModelImporter(context, options).run(path);
+  Result<ImportedModel> result = ModelImporter(context, options).run(path);
+  if (result) {
+    return result;
+  }
+  // Names come from the file: one line of valid text, whatever they hold.
+  std::string message = llvm::json::fixUTF8(result.error().message);
+  for (char &c : message) {
+    c = static_cast<unsigned char>(c) < 0x20 ? '?' : c;
+  }
+  return Error{result.error().code, message};
 }
 
 } // namespace llmc::import

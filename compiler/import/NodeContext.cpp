@@ -4,6 +4,7 @@
 
 #include "compiler/import/EntryImporter.h"
 
+#include <algorithm>
 #include <unordered_map>
 
 namespace llmc::import {
@@ -16,6 +17,15 @@ bool NodeContext::out(size_t i, Val v) {
     outputs[i] = std::move(v);
   }
   return true;
+}
+
+bool NodeContext::hasRank(size_t i, std::initializer_list<int64_t> ranks) {
+  if (!has(i) ||
+      std::find(ranks.begin(), ranks.end(), in(i)->rank()) != ranks.end()) {
+    return true;
+  }
+  return fail("input " + std::to_string(i) + " is " + toString(in(i)->dims) +
+              ", a rank it cannot have");
 }
 
 const onnx::AttributeProto *

@@ -55,6 +55,9 @@ public:
   bool out(Val v) { return out(0, std::move(v)); }
   const std::vector<Val> &results() const { return outputs; }
 
+  /// Input `i`, if given, has one of these ranks; else fails.
+  bool hasRank(size_t i, std::initializer_list<int64_t> ranks);
+
   bool fail(std::string text) {
     emit.fail(std::move(text));
     return false;

@@ -313,7 +313,7 @@ static bool isLowerTriangle(const Value &v) {
   }
   size_t rank = dims->size();
   int64_t side = dims->back();
-  if (side < 2 || (*dims)[rank - 2] != side || v.count() != side * side) {
+  if (side < 4 || (*dims)[rank - 2] != side || v.count() != side * side) {
     return false;
   }
   for (int64_t row = 0; row < side; ++row) {

@@ -85,6 +85,9 @@ public:
       inputs[ports.inputs[i].name] = i;
     }
     for (const onnx::NodeProto &node : graph.node()) {
+      if (node.output_size() == 0) {
+        continue;
+      }
       for (const std::string &input : node.input()) {
         consumers[input].push_back(&node);
       }
@@ -189,8 +192,9 @@ private:
         if (node->op_type() == "Concat" && node->input(0) == port.name &&
             node->output(0) == ports.outputs[output].name) {
           for (const onnx::AttributeProto &a : node->attribute()) {
-            if (a.name() == "axis") {
-              return a.i() < 0 ? a.i() + rank : a.i();
+            int64_t axis = a.i() < 0 ? a.i() + rank : a.i();
+            if (a.name() == "axis" && axis >= 0 && axis < rank) {
+              return axis;
             }
           }
         }
@@ -242,10 +246,12 @@ void classify(Ports &ports) {
     }
   }
   for (InputPort &port : ports.inputs) {
-    bool candidate = isIndex(port) && port.shape->dim_size() == 2 &&
-                     !contains(port.name, "mask") &&
-                     !contains(port.name, "position") &&
-                     !contains(port.name, "type");
+    bool candidate =
+        isIndex(port) && port.shape->dim_size() == 2 &&
+        (contains(port.name, "ids") || contains(port.name, "token") ||
+         contains(port.name, "input")) &&
+        !contains(port.name, "mask") && !contains(port.name, "position") &&
+        !contains(port.name, "type");
     if (!tokens && candidate) {
       tokens = &port;
     }

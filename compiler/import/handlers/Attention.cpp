@@ -60,8 +60,13 @@ Val insideWindow(NodeContext &n, DimExpr seq, DimExpr total, Val offset,
 bool importAttention(NodeContext &n) {
   Val q = n.in(0), k = n.in(1), v = n.in(2);
   bool flat = q->rank() == 3;
-  if (!flat && q->rank() != 4) {
-    return n.fail("input " + toString(q->dims));
+  for (size_t i : {0, 1, 2}) {
+    if (!n.hasRank(i, {flat ? 3 : 4})) {
+      return false;
+    }
+  }
+  if (!n.hasRank(4, {4}) || !n.hasRank(5, {4})) {
+    return false;
   }
   if (n.wants(3)) {
     return n.fail("its qk_matmul_output is not supported");
@@ -164,6 +169,10 @@ bool importAttention(NodeContext &n) {
 bool importRotaryEmbedding(NodeContext &n) {
   Val x = n.in(0), cos = n.in(1), sin = n.in(2), positions = n.in(3);
   bool flat = x->rank() == 3;
+  if (!n.hasRank(0, {3, 4}) || !n.hasRank(1, {2, 3}) || !n.hasRank(2, {2, 3}) ||
+      !n.hasRank(3, {1, 2})) {
+    return false;
+  }
   if (positions) {
     cos = tableRows(n, cos, positions);
     sin = tableRows(n, sin, positions);
@@ -192,7 +201,7 @@ bool importRotaryEmbedding(NodeContext &n) {
 bool importTensorScatter(NodeContext &n) {
   Val cache = n.in(0), update = n.in(1), at = n.in(2);
   int64_t axis = n.axis(n.integer("axis", -2), cache->rank());
-  if (axis < 1) {
+  if (axis < 1 || !n.hasRank(1, {cache->rank()}) || !n.hasRank(2, {1})) {
     return n.fail("axis 0 is the batch");
   }
   std::optional<DimExpr> start = at ? n.emit.uniform(at) : DimExpr(0);

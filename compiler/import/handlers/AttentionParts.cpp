@@ -24,6 +24,9 @@ Val swapHeads(NodeContext &n, Val x) {
 }
 
 Val joinHeads(NodeContext &n, Val x) {
+  if (x && x->rank() != 4) {
+    return n.emit.fail("heads of " + toString(x->dims));
+  }
   return x ? n.emit.reshape(x,
                             {x->dims[0], x->dims[1], x->dims[2] * x->dims[3]})
            : nullptr;
@@ -32,6 +35,9 @@ Val joinHeads(NodeContext &n, Val x) {
 Val tableRows(NodeContext &n, Val table, Val positions) {
   if (!table || !positions) {
     return nullptr;
+  }
+  if (table->rank() != 2) {
+    return n.emit.fail("a cos or sin table " + toString(table->dims));
   }
   n.importer.notePositionTable(table, positions, 0);
   std::optional<Affine> run = n.emit.affineOf(positions);

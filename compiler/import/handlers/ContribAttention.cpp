@@ -10,6 +10,9 @@ namespace {
 
 double scaleOf(NodeContext &n, const Val &q) {
   double scale = n.number("scale", 0.0);
+  if (!q) {
+    return scale; // the emitter has the error
+  }
   std::optional<int64_t> size = q->dims[3].asConstant();
   return scale != 0 || !size ? scale
                              : 1.0 / std::sqrt(static_cast<double>(*size));
@@ -22,6 +25,10 @@ bool importGroupQueryAttention(NodeContext &n) {
   int64_t heads = n.integer("num_heads", 0);
   int64_t kvHeads = n.integer("kv_num_heads", heads);
   Val q = n.in(0), k = n.in(1), v = n.in(2);
+  if (!n.hasRank(3, {4}) || !n.hasRank(4, {4}) || n.has(3) != n.has(4) ||
+      n.has(1) != n.has(2)) {
+    return n.fail("keys without values");
+  }
   if (n.has(12) || n.has(13) || n.has(14) || n.has(15) || n.wants(3)) {
     return n.fail("quantized caches, norms inside of it and its qk output are "
                   "not supported");
@@ -87,6 +94,11 @@ bool importMultiHeadAttention(NodeContext &n) {
   Emitter &e = n.emit;
   int64_t heads = n.integer("num_heads", 0);
   Val q = n.in(0), k = n.in(1), v = n.in(2), bias = n.in(3);
+  if (!n.hasRank(0, {3, 5}) || !n.hasRank(1, {3, 4, 5}) ||
+      !n.hasRank(2, {3, 4}) || !n.hasRank(3, {1}) || !n.hasRank(6, {4}) ||
+      !n.hasRank(7, {4})) {
+    return false;
+  }
   auto member = [&](Val packed, int64_t i) {
     Val one = e.sliceAxis(packed, 3, i, 1);
     return e.squeeze(one, {3}); // [B, S, N, D]
@@ -145,6 +157,10 @@ bool importAttention(NodeContext &n) {
   int64_t heads = n.integer("num_heads", 0);
   if (n.integer("do_rotary", 0) != 0) {
     return n.fail("do_rotary is not supported");
+  }
+  if (!n.hasRank(0, {3}) || !n.hasRank(1, {2}) || !n.hasRank(3, {1, 2, 3}) ||
+      !n.hasRank(4, {5})) {
+    return false;
   }
   Val x = n.in(0);
   Val all = e.matmul(x, n.in(1));
@@ -215,6 +231,10 @@ bool importAttention(NodeContext &n) {
 bool importRotaryEmbedding(NodeContext &n) {
   Emitter &e = n.emit;
   Val x = n.in(0), positions = n.in(1), cos = n.in(2), sin = n.in(3);
+  if (!n.hasRank(0, {3, 4}) || !n.hasRank(1, {1, 2}) || !n.hasRank(2, {2}) ||
+      !n.hasRank(3, {2})) {
+    return false;
+  }
   if (n.integer("is_packed_batching", 0) != 0 || n.number("scale", 1) != 1) {
     return n.fail("packed batches and scales are not supported");
   }

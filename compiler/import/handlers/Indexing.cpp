@@ -69,23 +69,22 @@ bool importTopK(NodeContext &n) {
 /// depth gives the new axis; values are [off, on].
 bool importOneHot(NodeContext &n) {
   Val indices = n.in(0);
-  std::optional<std::vector<int64_t>> depth = n.constantInts(1, "its depth");
-  if (!depth || depth->size() != 1) {
-    return false;
+  std::optional<DimExpr> depth = n.emit.uniform(n.in(1));
+  if (!depth) {
+    return n.fail("its depth is not known at compile time");
   }
   int64_t axis = n.axis(n.integer("axis", -1), indices->rank() + 1);
   if (axis < 0) {
     return false;
   }
   Dims rampDims(indices->dims.size() + 1, DimExpr(1));
-  rampDims[axis] = (*depth)[0];
+  rampDims[axis] = *depth;
   Val classes = n.emit.ramp(DataType::Int64, rampDims, {0, 1, axis});
   Val which = n.emit.unsqueeze(n.emit.cast(indices, DataType::Int64), {axis});
   // Negative indices count from the end.
   Val wrapped = n.emit.select(
       n.emit.binary("lt", which, n.emit.scalar(DataType::Int64, 0)),
-      n.emit.add(which, n.emit.scalar(DataType::Int64,
-                                      static_cast<double>((*depth)[0]))),
+      n.emit.add(which, n.emit.ramp(DataType::Int64, {}, {*depth, 0, 0})),
       which);
   Val off = n.emit.reshape(n.emit.sliceAxis(n.in(2), 0, 0, 1), {});
   Val on = n.emit.reshape(n.emit.sliceAxis(n.in(2), 0, 1, 1), {});

@@ -37,79 +37,114 @@ bool importFusedMatMul(NodeContext &n) {
                              n.number("alpha", 1.0)));
 }
 
-/// Letters to axes: transposes both sides to [batch.., m.., k] @ [.., k, n..].
+/// Sums over the letters of `from` that `keep` does not hold; updates `from`.
+Val sumOut(NodeContext &n, Val v, std::string &from, const std::string &keep) {
+  std::vector<int64_t> axes;
+  std::string kept;
+  for (size_t i = 0; i < from.size(); ++i) {
+    if (keep.find(from[i]) == std::string::npos) {
+      axes.push_back(static_cast<int64_t>(i));
+    } else {
+      kept += from[i];
+    }
+  }
+  from = kept;
+  return axes.empty() ? v : n.emit.reduce("sum", v, axes, false);
+}
+
+Val arrange(NodeContext &n, Val v, const std::string &from,
+            const std::string &to) {
+  std::vector<int64_t> perm;
+  for (char c : to) {
+    perm.push_back(static_cast<int64_t>(from.find(c)));
+  }
+  return n.emit.transpose(v, perm);
+}
+
+/// One or two operands, no repeated letters in one, no ellipsis: both sides are
+/// brought to [batch.., m.., k] @ [batch.., k, n..].
 bool importEinsum(NodeContext &n) {
   std::string equation = n.text("equation", "");
   std::erase(equation, ' ');
-  size_t arrow = equation.find("->"), comma = equation.find(',');
-  if (n.numInputs() != 2 || arrow == std::string::npos ||
-      comma == std::string::npos || equation.find('.') != std::string::npos) {
+  size_t arrow = equation.find("->");
+  std::string left = equation.substr(0, arrow), out;
+  std::vector<std::string> letters(1);
+  for (char c : left) {
+    if (c == ',') {
+      letters.emplace_back();
+    } else {
+      letters.back() += c;
+    }
+  }
+  if (arrow != std::string::npos) {
+    out = equation.substr(arrow + 2);
+  } else {
+    for (char c = 'A'; c <= 'z'; ++c) { // in alphabetical order
+      if (std::count(left.begin(), left.end(), c) == 1) {
+        out += c;
+      }
+    }
+  }
+  bool supported = letters.size() == n.numInputs() && letters.size() <= 2 &&
+                   equation.find('.') == std::string::npos;
+  for (size_t i = 0; supported && i < letters.size(); ++i) {
+    supported = n.has(i) && letters[i].size() == n.in(i)->dims.size();
+    for (char c : letters[i]) {
+      supported &= std::count(letters[i].begin(), letters[i].end(), c) == 1;
+    }
+  }
+  for (char c : out) {
+    supported &= left.find(c) != std::string::npos;
+  }
+  if (!supported) {
     return n.fail("equation " + equation + " is not supported");
   }
-  std::string a = equation.substr(0, comma);
-  std::string b = equation.substr(comma + 1, arrow - comma - 1);
-  std::string out = equation.substr(arrow + 2);
-  Val x = n.in(0), y = n.in(1);
-  if (a.size() != x->dims.size() || b.size() != y->dims.size()) {
-    return n.fail("equation " + equation + " for " + toString(x->dims) +
-                  " and " + toString(y->dims));
+  std::string &a = letters[0];
+  Val x = n.in(0);
+  if (letters.size() == 1) {
+    x = sumOut(n, x, a, out);
+    return n.out(x ? arrange(n, x, a, out) : nullptr);
+  }
+  std::string &b = letters[1];
+  x = sumOut(n, x, a, b + out);
+  Val y = sumOut(n, n.in(1), b, a + out);
+  if (!x || !y) {
+    return false;
   }
   auto contains = [](const std::string &set, char c) {
     return set.find(c) != std::string::npos;
   };
-  auto dimOf = [&](char c) {
-    size_t i = a.find(c);
-    return i != std::string::npos ? x->dims[i] : y->dims[b.find(c)];
-  };
   std::string batch, rows, columns, inner;
   for (char c : a) {
-    if (contains(b, c)) {
-      (contains(out, c) ? batch : inner) += c;
-    } else if (contains(out, c)) {
-      rows += c;
-    } else {
-      return n.fail("equation " + equation + " is not supported");
-    }
+    (!contains(b, c) ? rows : contains(out, c) ? batch : inner) += c;
   }
   for (char c : b) {
     if (!contains(a, c)) {
-      if (!contains(out, c)) {
-        return n.fail("equation " + equation + " is not supported");
-      }
       columns += c;
     }
   }
-  auto arrange = [&](Val v, const std::string &from,
-                     const std::string &groups) {
-    std::vector<int64_t> perm;
-    for (char c : groups) {
-      perm.push_back(static_cast<int64_t>(from.find(c)));
-    }
-    return n.emit.transpose(v, perm);
-  };
-  auto dimsOf = [&](const std::string &letters) {
+  auto dimsOf = [&](const std::string &list) {
     Dims dims;
-    for (char c : letters) {
-      dims.push_back(dimOf(c));
+    for (char c : list) {
+      size_t i = a.find(c);
+      dims.push_back(i != std::string::npos ? x->dims[i] : y->dims[b.find(c)]);
     }
     return dims;
   };
-  Dims batchDims = dimsOf(batch);
-  auto with = [&](std::initializer_list<std::string> groups) {
-    Dims dims = batchDims;
-    for (const std::string &group : groups) {
-      dims.push_back(graph::numElements(dimsOf(group)));
-    }
+  auto grouped = [&](const std::string &first, const std::string &second) {
+    Dims dims = dimsOf(batch);
+    dims.push_back(graph::numElements(dimsOf(first)));
+    dims.push_back(graph::numElements(dimsOf(second)));
     return dims;
   };
-  Val left =
-      n.emit.reshape(arrange(x, a, batch + rows + inner), with({rows, inner}));
-  Val right = n.emit.reshape(arrange(y, b, batch + inner + columns),
-                             with({inner, columns}));
-  Val product = n.emit.matmul(left, right);
+  Val product =
+      n.emit.matmul(n.emit.reshape(arrange(n, x, a, batch + rows + inner),
+                                   grouped(rows, inner)),
+                    n.emit.reshape(arrange(n, y, b, batch + inner + columns),
+                                   grouped(inner, columns)));
   std::string order = batch + rows + columns;
   product = n.emit.reshape(product, dimsOf(order));
-  return n.out(arrange(product, order, out));
+  return n.out(arrange(n, product, order, out));
 }
 
 bool importConv(NodeContext &n) {
@@ -125,6 +160,12 @@ bool importConv(NodeContext &n) {
   std::vector<int64_t> strides = list("strides", 1, spatial);
   std::vector<int64_t> dilations = list("dilations", 1, spatial);
   std::vector<int64_t> pads = list("pads", 0, 2 * spatial);
+  if (std::ssize(strides) != spatial || std::ssize(dilations) != spatial ||
+      std::ssize(pads) != 2 * spatial ||
+      *std::min_element(strides.begin(), strides.end()) < 1 ||
+      *std::min_element(dilations.begin(), dilations.end()) < 1) {
+    return n.fail("strides, dilations or pads do not fit " + toString(x->dims));
+  }
   std::string automatic = n.text("auto_pad", "NOTSET");
   std::vector<int64_t> begin(pads.begin(), pads.begin() + spatial),
       end(pads.begin() + spatial, pads.end());
@@ -159,7 +200,7 @@ bool importConv(NodeContext &n) {
 const Handler table[] = {
     {"", "MatMul", 1, importMatMul, 2},
     {"", "Gemm", 7, importGemm, 2},
-    {"", "Einsum", 12, importEinsum, 2},
+    {"", "Einsum", 12, importEinsum},
     {"", "Conv", 1, importConv, 2},
     {"com.microsoft", "FusedMatMul", 1, importFusedMatMul, 2},
     {"com.microsoft", "TransposeMatMul", 1, importFusedMatMul, 2},

@@ -18,10 +18,26 @@ bool importLayerNorm(NodeContext &n) {
   if (axis < 0) {
     return false;
   }
-  if (n.wants(1) || n.wants(2)) {
-    return n.fail("its mean and deviation outputs are not supported");
-  }
   double epsilon = n.number("epsilon", 1e-5);
+  if (n.wants(1) || n.wants(2)) {
+    // Mean and 1 / deviation are results too: in single steps.
+    Emitter &e = n.emit;
+    std::vector<int64_t> axes;
+    for (int64_t d = axis; d < x->rank(); ++d) {
+      axes.push_back(d);
+    }
+    Val mean = e.reduce("mean", x, axes, true);
+    Val centered = e.binary("sub", x, mean);
+    Val variance = e.reduce("mean", e.mul(centered, centered), axes, true);
+    Val inverse =
+        e.unary("reciprocal",
+                e.unary("sqrt", e.add(variance, e.scalar(x->type, epsilon))));
+    Val y = e.mul(centered, inverse);
+    y = scale ? e.mul(y, scale) : y;
+    y = bias ? e.add(y, bias) : y;
+    return (!n.wants(1) || n.out(1, mean)) &&
+           (!n.wants(2) || n.out(2, inverse)) && n.out(y);
+  }
   bool fits = (!scale || coversTrailing(scale, x, axis)) &&
               (!bias || coversTrailing(bias, x, axis));
   Val y = n.emit.layerNorm(x, fits ? scale : nullptr, fits ? bias : nullptr,
@@ -53,6 +69,10 @@ bool importRmsNorm(NodeContext &n) {
 /// [C] -> [C, 1, 1] for an input of rank 4.
 Val perChannel(NodeContext &n, Val v, int64_t rank) {
   Dims dims(rank - 1, DimExpr(1));
+  if (v && v->rank() != 1) {
+    return n.emit.fail("one number per channel is wanted, found " +
+                       toString(v->dims));
+  }
   dims[0] = v ? v->dims[0] : DimExpr(1);
   return n.emit.reshape(v, dims);
 }

@@ -185,6 +185,8 @@ bool importMatMulInteger(NodeContext &n) {
 Val scaledProduct(NodeContext &n, Val a, Val b, Val aScale, Val bScale,
                   Val aZero, Val bZero, Val bias) {
   Emitter &e = n.emit;
+  aScale = e.cast(aScale, DataType::Float);
+  bScale = e.cast(bScale, DataType::Float);
   Val y = e.cast(e.matmulInteger(a, b, aZero, bZero), DataType::Float);
   y = e.mul(y, e.mul(aScale, bScale));
   return bias ? e.add(y, bias) : y;
@@ -207,7 +209,8 @@ bool importMatMulIntegerToFloat(NodeContext &n) {
 bool importQLinearMatMul(NodeContext &n) {
   Val y = scaledProduct(n, n.in(0), n.in(3), n.in(1), n.in(4), n.in(2), n.in(5),
                         nullptr);
-  Val scale = n.emit.reshape(n.in(6), {}), zero = n.emit.reshape(n.in(7), {});
+  Val scale = n.emit.cast(n.emit.reshape(n.in(6), {}), DataType::Float),
+      zero = n.emit.reshape(n.in(7), {});
   return n.out(n.emit.quantize(y, scale, zero, kPerTensor, 0, n.in(7)->type));
 }
 
