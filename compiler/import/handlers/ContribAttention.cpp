@@ -71,6 +71,9 @@ bool importGroupQueryAttention(NodeContext &n) {
   }
   k = appended(n, pastKey, swapHeads(n, k), 2);
   v = appended(n, pastValue, swapHeads(n, v), 2);
+  if (!q || !k || !v) {
+    return false;
+  }
   Emitter::AttentionOptions options;
   options.qLayout = "bshd";
   options.causal = true;
