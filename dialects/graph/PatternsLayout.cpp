@@ -8,7 +8,7 @@
 #include "dialects/graph/ConstantFold.h"
 #include "dialects/graph/PatternHelpers.h"
 
-#include <cmath>
+#include "llvm/ADT/Sequence.h"
 
 using namespace mlir;
 
@@ -28,6 +28,43 @@ struct MergeReshapes : OpRewritePattern<ReshapeOp> {
       return failure();
     }
     replaceWith<ReshapeOp>(rewriter, op, inner.getX());
+    return success();
+  }
+};
+
+/// Leading dims merged for a transpose of the others, and split again, as
+/// PyTorch's exporter swaps the last two of four:
+///   reshape(transpose(reshape(x, [b * h, t, d]), [0, 2, 1]), [b, h, d, t])
+///   -> transpose(x, [0, 1, 3, 2])
+struct TransposeBehindMergedDims : OpRewritePattern<ReshapeOp> {
+  using OpRewritePattern::OpRewritePattern;
+
+  LogicalResult matchAndRewrite(ReshapeOp op,
+                                PatternRewriter &rewriter) const override {
+    auto transpose = op.getX().getDefiningOp<TransposeOp>();
+    auto merge =
+        transpose ? transpose.getX().getDefiningOp<ReshapeOp>() : ReshapeOp();
+    if (!merge || transpose.getPerm()[0] != 0) {
+      return failure();
+    }
+    Dims from = getDims(merge.getX()), merged = getDims(merge.getResult());
+    if (from.size() < merged.size()) {
+      return failure();
+    }
+    size_t lead = from.size() - merged.size() + 1;
+    Dims expected(from.begin(), from.begin() + lead);
+    SmallVector<int64_t> perm = llvm::to_vector(llvm::seq<int64_t>(0, lead));
+    for (int64_t dim : transpose.getPerm().drop_front()) {
+      if (from[lead + dim - 1] != merged[dim]) {
+        return failure();
+      }
+      perm.push_back(lead + dim - 1);
+      expected.push_back(merged[dim]);
+    }
+    if (expected != getDims(op.getResult())) {
+      return failure();
+    }
+    replaceWith<TransposeOp>(rewriter, op, merge.getX(), perm);
     return success();
   }
 };
@@ -226,7 +263,8 @@ template <typename OpT> struct RearrangedSplat : OpRewritePattern<OpT> {
 
 void ReshapeOp::getCanonicalizationPatterns(RewritePatternSet &set,
                                             MLIRContext *context) {
-  set.add<MergeReshapes, RearrangedSplat<ReshapeOp>>(context);
+  set.add<MergeReshapes, TransposeBehindMergedDims, RearrangedSplat<ReshapeOp>>(
+      context);
 }
 
 void TransposeOp::getCanonicalizationPatterns(RewritePatternSet &set,

@@ -131,3 +131,19 @@ func.func @casts(%x: tensor<4xf16>) -> (tensor<4xf16>, tensor<4xi8>) {
   %2 = graph.cast %0 : tensor<4xf32> -> tensor<4xi8>
   return %1, %2 : tensor<4xf16>, tensor<4xi8>
 }
+
+// -----
+// PyTorch's exporter transposes the last two dimensions of a tensor of rank 4.
+// CHECK-LABEL: func.func @merged_transpose
+// CHECK-SAME: %[[X:[^:]*]]: tensor<2x4x?x8xf32>
+func.func @merged_transpose(%x: tensor<2x4x?x8xf32> {graph.dims = [2, 4, "past + seq", 8]}) -> (tensor<2x4x8x?xf32>, tensor<4x2x8x?xf32>) {
+  // CHECK: %[[T:.*]] = graph.transpose %[[X]] [0, 1, 3, 2] {dims = {{\[\[}}2, 4, 8, "past + seq"]]}
+  // Another split of the merged dimensions is no transpose.
+  // CHECK: %[[R:.*]] = graph.reshape %{{.*}} {dims = {{\[\[}}4, 2, 8, "past + seq"]]}
+  // CHECK: return %[[T]], %[[R]]
+  %0 = graph.reshape %x {dims = [[8, "past + seq", 8]]} : tensor<2x4x?x8xf32> -> tensor<8x?x8xf32>
+  %1 = graph.transpose %0 [0, 2, 1] {dims = [[8, 8, "past + seq"]]} : tensor<8x?x8xf32> -> tensor<8x8x?xf32>
+  %2 = graph.reshape %1 {dims = [[2, 4, 8, "past + seq"]]} : tensor<8x8x?xf32> -> tensor<2x4x8x?xf32>
+  %3 = graph.reshape %1 {dims = [[4, 2, 8, "past + seq"]]} : tensor<8x8x?xf32> -> tensor<4x2x8x?xf32>
+  return %2, %3 : tensor<2x4x8x?xf32>, tensor<4x2x8x?xf32>
+}
