@@ -248,6 +248,22 @@ Result<void> ModelImporter::resolveContext() {
     return error(ErrorCode::InvalidArgument,
                  "a context of " + std::to_string(wanted) + " tokens");
   }
+  // A state that the model declares with a size of its own (TensorScatter).
+  int64_t holds = INT64_MAX;
+  for (const InputPort &port : ports.inputs) {
+    if (port.role == InputPort::Role::Past) {
+      int64_t size =
+          declaredDim(port, static_cast<int>(port.axis)).value.value_or(0);
+      holds = size > 0 ? std::min(holds, size) : holds;
+    }
+  }
+  if (options.context && *options.context > holds) {
+    return error(ErrorCode::InvalidArgument,
+                 "--ctx is " + std::to_string(*options.context) +
+                     ", the model's state holds " + std::to_string(holds) +
+                     " tokens");
+  }
+  wanted = std::min(wanted, holds);
   // A trial walk finds such tables. Its errors come again in the real one.
   mlir::OwningOpRef<mlir::ModuleOp> trial =
       mlir::ModuleOp::create(mlir::UnknownLoc::get(&context));
