@@ -77,6 +77,14 @@ Result<Schedule> Schedule::build(const Plan &plan, uint32_t index,
   s.source = &entry;
   s.symbolValues.resize(entry.symbols.size());
   s.values.resize(entry.exprs.size());
+  for (uint32_t i = 0; i < entry.symbols.size(); ++i) {
+    if (entry.symbols[i].isPast) {
+      s.pastSymbol = i;
+    }
+  }
+  for (const State &state : plan.states) {
+    s.capacity = std::min(s.capacity, state.capacity);
+  }
 
   size_t numTensors = 0;
   size_t numParams = 0;
@@ -215,6 +223,18 @@ Result<void> Schedule::bind() {
     default:
       values[i] = apply(node.op, values[node.a], values[node.b]);
       break;
+    }
+  }
+  // Within their own bounds the two may still be too many together.
+  if (pastSymbol != kNone && entry.newTokens != kNone) {
+    const int64_t past = symbolValues[pastSymbol];
+    const int64_t added = values[entry.newTokens];
+    if (added < 0 || past > capacity || added > capacity - past) {
+      return {ErrorCode::ContextExceeded,
+              "entry '" + entry.name + "': " + std::to_string(added) +
+                  " tokens after " + std::to_string(past) +
+                  " exceed the state's capacity of " +
+                  std::to_string(capacity)};
     }
   }
   for (const Patch &patch : patches) {

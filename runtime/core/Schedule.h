@@ -56,7 +56,9 @@ public:
   std::vector<int64_t> &symbols() { return symbolValues; }
 
   /// Evaluates all expressions and fills in dimensions and params. Fails if a
-  /// symbol is outside its proved bounds. Allocates only on failure.
+  /// symbol is outside its proved bounds, or if past + newTokens exceeds the
+  /// capacity of a state (ContextExceeded; the checker relies on that).
+  /// Allocates only on failure.
   Result<void> bind();
 
   /// The value of an expression under the last bind().
@@ -74,6 +76,8 @@ private:
   };
 
   const plan::Entry *source = nullptr;
+  uint32_t pastSymbol = plan::kNone;
+  int64_t capacity = INT64_MAX; // the smallest of all states
   std::vector<int64_t> symbolValues;
   std::vector<int64_t> values;
   std::vector<kernels::Tensor> tensors;

@@ -187,7 +187,9 @@ Result<void> checkInitialized(const Plan &plan, uint32_t entryIndex,
   for (size_t i = 0; i < plan.buffers.size(); ++i) {
     const Buffer &buffer = plan.buffers[i];
     // Weights, states and constants are filled at load, inputs by the caller.
-    if (buffer.kind <= BufferKind::Input) {
+    if (buffer.kind == BufferKind::Weight && buffer.segment != kNone) {
+      written[i].add({0, plan.segments[buffer.segment].size});
+    } else if (buffer.kind <= BufferKind::Input) {
       written[i].add({0, buffer.size});
     }
   }

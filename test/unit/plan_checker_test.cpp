@@ -341,6 +341,9 @@ TEST(Checker, ReadBeforeWrite) {
         p.entries[0].numEvents = 2;
       },
       "reads bytes [0, 48) of buffer 'x', but byte 0 was never written");
+  expectUnsafe([](Plan &p) { p.segments[0].size = 100; },
+               "reads bytes [0, 160) of buffer 'table', but byte 100 was never "
+               "written");
   // Half of the slot is not enough.
   expectUnsafe(
       [](Plan &p) {
