@@ -100,6 +100,23 @@ runtime_alone() {
   echo "1 passed, 0 failed"
 }
 
+# What reads files from outside, and what computes with their numbers, under
+# the address and undefined-behaviour sanitizers.
+sanitizers() {
+  local names=(llmc_plan llmc_tokenizer llmc_core llmc_kernels) name good=0 bad=0
+  cmake --preset asan &&
+    cmake --build --preset asan --target "${names[@]/%/_tests}" -- -j "$jobs" || return 1
+  for name in "${names[@]}"; do
+    if "build-asan/bin/${name}_tests" --gtest_brief=1; then
+      good=$((good + 1))
+    else
+      bad=$((bad + 1))
+    fi
+  done
+  echo "$good passed, $bad failed"
+  [ "$bad" -eq 0 ]
+}
+
 python_venv() {
   bash test/models/setup_venv.sh && echo "1 passed, 0 failed"
 }
@@ -111,6 +128,7 @@ suite layering bash test/style/layering.sh
 suite runtime-alone runtime_alone
 suite unit unit_tests
 suite lit lit_tests
+suite sanitizers sanitizers
 suite venv python_venv
 suite tokenizer run_python test/tokenizer/compare.py
 suite passes run_python test/passes/compare_pipeline.py

@@ -246,7 +246,10 @@ Result<void> Session::writeInput(uint32_t index, const Port &port,
             "input '" + port.name + "' lies outside its buffer"};
   }
   if (port.dtype == input.dtype) {
-    std::memcpy(target, input.data, bytes);
+    // An empty tensor may have no address, which memcpy must not see.
+    if (bytes > 0) {
+      std::memcpy(target, input.data, bytes);
+    }
   } else if (isInteger(port.dtype) && isInteger(input.dtype)) {
     if (!convertIntegers(input.data, input.dtype, target, port.dtype, count)) {
       return mismatch(port.name, "holds a value that " +
