@@ -29,14 +29,41 @@ struct Event {
   }
 };
 
+/// Appends the parts of the lifetime that are not in a gap, in order.
+void appendLive(const Buffer &buffer, std::vector<Gap> &live) {
+  std::vector<Gap> gaps = buffer.gaps;
+  std::sort(gaps.begin(), gaps.end(), [](const Gap &a, const Gap &b) {
+    return std::tie(a.start, a.end) < std::tie(b.start, b.end);
+  });
+  Step cursor = buffer.start;
+  for (const Gap &gap : gaps) {
+    if (gap.start >= gap.end) {
+      continue;
+    }
+    Step until = std::min(gap.start, buffer.end);
+    if (cursor < until) {
+      live.push_back({cursor, until});
+    }
+    cursor = std::max(cursor, gap.end);
+  }
+  if (cursor < buffer.end) {
+    live.push_back({cursor, buffer.end});
+  }
+}
+
 std::vector<Event> sortedEvents(const Problem &problem) {
   std::vector<Event> events;
   events.reserve(2 * problem.buffers.size());
+  std::vector<Gap> live;
   for (size_t i = 0; i < problem.buffers.size(); ++i) {
-    const Buffer &buffer = problem.buffers[i];
-    if (buffer.start < buffer.end && buffer.size > 0) {
-      events.push_back({buffer.start, true, i});
-      events.push_back({buffer.end, false, i});
+    if (problem.buffers[i].size == 0) {
+      continue;
+    }
+    live.clear();
+    appendLive(problem.buffers[i], live);
+    for (const Gap &part : live) {
+      events.push_back({part.start, true, i});
+      events.push_back({part.end, false, i});
     }
   }
   std::sort(events.begin(), events.end());
@@ -48,8 +75,25 @@ std::string text(size_t buffer) { return "buffer " + std::to_string(buffer); }
 } // namespace
 
 bool conflict(const Buffer &a, const Buffer &b) {
-  return a.size > 0 && b.size > 0 && a.start < b.end && b.start < a.end &&
-         a.start < a.end && b.start < b.end;
+  if (a.size == 0 || b.size == 0 || a.start >= b.end || b.start >= a.end ||
+      a.start >= a.end || b.start >= b.end) {
+    return false;
+  }
+  if (a.gaps.empty() && b.gaps.empty()) {
+    return true;
+  }
+  std::vector<Gap> liveA;
+  std::vector<Gap> liveB;
+  appendLive(a, liveA);
+  appendLive(b, liveB);
+  for (const Gap &x : liveA) {
+    for (const Gap &y : liveB) {
+      if (x.start < y.end && y.start < x.end) {
+        return true;
+      }
+    }
+  }
+  return false;
 }
 
 uint64_t lowerBound(const Problem &problem) {
@@ -76,14 +120,17 @@ std::string check(const Problem &problem, const Solution &solution) {
     return "the solution has " + std::to_string(solution.offsets.size()) +
            " offsets for " + std::to_string(buffers.size()) + " buffers";
   }
+  std::vector<Gap> live;
   for (size_t i = 0; i < buffers.size(); ++i) {
     Offset offset = solution.offsets[i];
     if (buffers[i].fixed && offset != *buffers[i].fixed) {
       return text(i) + " is at " + std::to_string(offset) +
              ", not at its fixed offset " + std::to_string(*buffers[i].fixed);
     }
-    if (buffers[i].start >= buffers[i].end || buffers[i].size == 0) {
-      continue;
+    live.clear();
+    appendLive(buffers[i], live);
+    if (live.empty() || buffers[i].size == 0) {
+      continue; // needs no address
     }
     if (buffers[i].alignment == 0 || offset % buffers[i].alignment != 0) {
       return text(i) + " at " + std::to_string(offset) + " is not aligned to " +
@@ -103,19 +150,19 @@ std::string check(const Problem &problem, const Solution &solution) {
            " exceeds the capacity " + std::to_string(*problem.capacity);
   }
 
-  std::map<Offset, size_t> live;
+  std::map<Offset, size_t> placed;
   for (const Event &event : sortedEvents(problem)) {
     Offset offset = solution.offsets[event.buffer];
     if (!event.isStart) {
-      live.erase(offset);
+      placed.erase(offset);
       continue;
     }
-    auto next = live.lower_bound(offset);
+    auto next = placed.lower_bound(offset);
     size_t other = buffers.size();
-    if (next != live.end() &&
+    if (next != placed.end() &&
         next->first < offset + buffers[event.buffer].size) {
       other = next->second;
-    } else if (next != live.begin()) {
+    } else if (next != placed.begin()) {
       auto previous = std::prev(next);
       if (previous->first + buffers[previous->second].size > offset) {
         other = previous->second;
@@ -126,7 +173,7 @@ std::string check(const Problem &problem, const Solution &solution) {
              text(std::max(other, event.buffer)) +
              " overlap in memory at step " + std::to_string(event.step);
     }
-    live.emplace(offset, event.buffer);
+    placed.emplace(offset, event.buffer);
   }
   return "";
 }

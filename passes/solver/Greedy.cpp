@@ -3,8 +3,10 @@
 #include "passes/solver/Greedy.h"
 
 #include <algorithm>
+#include <bit>
 #include <numeric>
 #include <tuple>
+#include <utility>
 
 namespace llmc::solver {
 
@@ -12,10 +14,6 @@ namespace {
 
 uint64_t alignUp(uint64_t value, uint64_t alignment) {
   return (value + alignment - 1) / alignment * alignment;
-}
-
-bool needsNoAddress(const Buffer &buffer) {
-  return buffer.size == 0 || buffer.start >= buffer.end;
 }
 
 /// Larger keys are placed earlier.
@@ -39,38 +37,48 @@ std::tuple<uint64_t, uint64_t> key(const Buffer &buffer, Order order) {
   return {0, 0};
 }
 
-/// The placed buffers, sorted by offset.
+/// The placed buffers, found by the sections they cover.
+///
+/// A segment tree over the sections: a range is listed at the O(log n) nodes
+/// that make it up, so those that cover one section are on one path to the
+/// root. Whatever else meets a range begins inside it.
 class Arena {
 public:
-  Arena(const Problem &problem, Solution &solution)
-      : problem(problem), solution(solution) {}
+  Arena(const Problem &problem, const Timeline &timeline, Solution &solution)
+      : problem(problem), timeline(timeline), solution(solution),
+        leaves(std::bit_ceil(std::max(timeline.sectionCount(), 1u))),
+        covering(2 * leaves), starting(leaves), seen(problem.buffers.size()) {}
 
-  void place(size_t index, Offset offset) {
+  void place(uint32_t index, Offset offset) {
     solution.offsets[index] = offset;
     const Buffer &buffer = problem.buffers[index];
-    if (needsNoAddress(buffer)) {
+    if (timeline.ranges(index).empty()) {
       return;
     }
     solution.extent = std::max(solution.extent, offset + buffer.size);
-    auto position = std::upper_bound(placed.begin(), placed.end(), offset,
-                                     [&](Offset value, size_t other) {
-                                       return value < solution.offsets[other];
-                                     });
-    placed.insert(position, index);
+    for (const SectionRange &range : timeline.ranges(index)) {
+      starting[range.begin].push_back(index);
+      for (size_t low = leaves + range.begin, high = leaves + range.end;
+           low < high; low /= 2, high /= 2) {
+        if (low & 1) {
+          covering[low++].push_back(index);
+        }
+        if (high & 1) {
+          covering[--high].push_back(index);
+        }
+      }
+    }
   }
 
   /// The lowest (or tightest) gap between conflicting buffers that holds it.
-  Offset findGap(const Buffer &buffer, Fit fit) const {
+  Offset findGap(uint32_t index, Fit fit) {
+    const Buffer &buffer = problem.buffers[index];
+    collect(index);
     Offset cursor = 0; // end of the conflicting buffers seen so far
     Offset best = 0;
     uint64_t bestWaste = UINT64_MAX;
-    for (size_t other : placed) {
-      const Buffer &obstacle = problem.buffers[other];
-      if (!conflict(buffer, obstacle)) {
-        continue;
-      }
+    for (auto [limit, end] : obstacles) {
       Offset begin = alignUp(cursor, buffer.alignment);
-      Offset limit = solution.offsets[other];
       if (begin + buffer.size <= limit) {
         uint64_t waste = limit - begin - buffer.size;
         if (fit == Fit::First) {
@@ -81,69 +89,80 @@ public:
           bestWaste = waste;
         }
       }
-      cursor = std::max(cursor, limit + obstacle.size);
+      cursor = std::max(cursor, end);
     }
     return bestWaste != UINT64_MAX ? best : alignUp(cursor, buffer.alignment);
   }
 
 private:
+  /// Fills `obstacles` with the ranges of bytes that conflict, by offset.
+  void collect(uint32_t index) {
+    obstacles.clear();
+    ++round;
+    auto add = [&](const std::vector<uint32_t> &list) {
+      for (uint32_t other : list) {
+        if (seen[other] != round) {
+          seen[other] = round;
+          Offset offset = solution.offsets[other];
+          obstacles.push_back({offset, offset + problem.buffers[other].size});
+        }
+      }
+    };
+    for (const SectionRange &range : timeline.ranges(index)) {
+      for (size_t node = leaves + range.begin; node > 0; node /= 2) {
+        add(covering[node]);
+      }
+      for (uint32_t s = range.begin + 1; s < range.end; ++s) {
+        add(starting[s]);
+      }
+    }
+    std::sort(obstacles.begin(), obstacles.end());
+  }
+
   const Problem &problem;
+  const Timeline &timeline;
   Solution &solution;
-  std::vector<size_t> placed;
+  size_t leaves;
+  std::vector<std::vector<uint32_t>> covering; // by node of the tree
+  std::vector<std::vector<uint32_t>> starting; // by first section
+  std::vector<uint64_t> seen;                  // round in which it was added
+  uint64_t round = 0;
+  std::vector<std::pair<Offset, Offset>> obstacles;
 };
 
 } // namespace
 
-Solution placeGreedily(const Problem &problem, Order order, Fit fit) {
+Solution placeGreedily(const Problem &problem, const Timeline &timeline,
+                       Order order, Fit fit) {
   const std::vector<Buffer> &buffers = problem.buffers;
   Solution solution;
   solution.offsets.resize(buffers.size());
-  Arena arena(problem, solution);
+  Arena arena(problem, timeline, solution);
 
-  std::vector<size_t> sequence(buffers.size());
-  std::iota(sequence.begin(), sequence.end(), size_t{0});
-  std::sort(sequence.begin(), sequence.end(), [&](size_t a, size_t b) {
+  std::vector<uint32_t> sequence(buffers.size());
+  std::iota(sequence.begin(), sequence.end(), 0u);
+  std::sort(sequence.begin(), sequence.end(), [&](uint32_t a, uint32_t b) {
     auto keyA = key(buffers[a], order);
     auto keyB = key(buffers[b], order);
     return keyA != keyB ? keyA > keyB : a < b;
   });
-  for (size_t index : sequence) {
+  for (uint32_t index : sequence) {
     if (buffers[index].fixed) {
       arena.place(index, *buffers[index].fixed);
     }
   }
-  for (size_t index : sequence) {
+  for (uint32_t index : sequence) {
     if (buffers[index].fixed) {
       continue;
     }
-    bool trivial = needsNoAddress(buffers[index]);
-    arena.place(index, trivial ? 0 : arena.findGap(buffers[index], fit));
+    bool trivial = timeline.ranges(index).empty();
+    arena.place(index, trivial ? 0 : arena.findGap(index, fit));
   }
   return solution;
 }
 
-std::optional<Solution> solve(const Problem &problem) {
-  uint64_t bound = lowerBound(problem);
-  std::optional<Solution> best;
-  for (Fit fit : {Fit::First, Fit::Best}) {
-    for (Order order :
-         {Order::Size, Order::Area, Order::Lifetime, Order::Start}) {
-      Solution solution = placeGreedily(problem, order, fit);
-      if (!best || solution.extent < best->extent) {
-        best = std::move(solution);
-      }
-      if (best->extent <= bound) {
-        break;
-      }
-    }
-    if (best->extent <= bound) {
-      break;
-    }
-  }
-  if (problem.capacity && best->extent > *problem.capacity) {
-    return std::nullopt;
-  }
-  return best;
+Solution placeGreedily(const Problem &problem, Order order, Fit fit) {
+  return placeGreedily(problem, Timeline(problem), order, fit);
 }
 
 } // namespace llmc::solver

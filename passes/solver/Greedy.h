@@ -4,6 +4,7 @@
 #define LLMC_PASSES_SOLVER_GREEDY_H
 
 #include "passes/solver/Problem.h"
+#include "passes/solver/Timeline.h"
 
 namespace llmc::solver {
 
@@ -26,8 +27,12 @@ enum class Fit : uint8_t {
 /// with a fixed offset come first.
 Solution placeGreedily(const Problem &problem, Order order, Fit fit);
 
-/// The smallest extent over all orders and fits; stops at the lower bound.
-/// nullopt if it exceeds the capacity.
+/// The same, for a problem whose timeline is known.
+Solution placeGreedily(const Problem &problem, const Timeline &timeline,
+                       Order order, Fit fit);
+
+/// A packing by pack() with its default options; stops at the lower bound.
+/// nullopt if none within the capacity was found.
 std::optional<Solution> solve(const Problem &problem);
 
 } // namespace llmc::solver

@@ -5,16 +5,18 @@
 //   buffer      a contiguous range of bytes that must exist for some time
 //   lifetime    the half-open range of steps [start, end) in which a buffer
 //               holds a value; an empty lifetime needs no address
-//   conflict    two buffers conflict when their lifetimes share a step; they
-//               then must not share a byte
+//   gap         a half-open range of steps inside a lifetime in which the
+//               buffer's bytes are free for others; its address stays
+//   conflict    two buffers conflict when their lifetimes, less the gaps,
+//               share a step; they then must not share a byte
 //   offset      the first byte of a placed buffer; a multiple of its alignment
 //   extent      the largest offset + size of a solution: what the arena needs
 //   lower bound a number that no extent can be below: the largest sum of the
 //               sizes alive at one step (or the end of a fixed buffer)
 //   capacity    the largest extent that the caller accepts
 //
-// This is "dynamic storage allocation" (MiniMalloc, ASPLOS 2023). Standard
-// library only: nothing here knows of tensors, plans or MLIR.
+// This is "dynamic storage allocation" (Moffitt, MiniMalloc, ASPLOS 2023).
+// Standard library only: nothing here knows of tensors, plans or MLIR.
 //
 //===----------------------------------------------------------------------===//
 
@@ -33,12 +35,19 @@ using Offset = uint64_t;
 /// An index into an entry's steps.
 using Step = uint32_t;
 
+/// Steps [start, end) in which a living buffer's bytes are not needed.
+struct Gap {
+  Step start = 0; // first free step
+  Step end = 0;   // one past the last free step
+};
+
 struct Buffer {
   uint64_t size = 0;           // bytes
   uint64_t alignment = 1;      // bytes, at least 1
   Step start = 0;              // first step of the lifetime
   Step end = 0;                // one past its last step
   std::optional<Offset> fixed; // must be placed exactly here
+  std::vector<Gap> gaps;       // in any order; parts outside are ignored
 };
 
 struct Problem {

@@ -34,6 +34,7 @@ int main(int argc, char **argv) {
   add(addCompileCommand);
   add(addCheckCommand);
   add(addInspectCommand);
+  add(addPackCommand);
   addRuntimeCommands(app);
 
   // CLI11 would only say that some command is missing.
