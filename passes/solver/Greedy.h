@@ -31,7 +31,7 @@ Solution placeGreedily(const Problem &problem, Order order, Fit fit);
 Solution placeGreedily(const Problem &problem, const Timeline &timeline,
                        Order order, Fit fit);
 
-/// A packing by pack() with its default options; stops at the lower bound.
+/// A packing by pack() with an effort of a few milliseconds.
 /// nullopt if none within the capacity was found.
 std::optional<Solution> solve(const Problem &problem);
 

@@ -147,38 +147,35 @@ private:
     if (problem.capacity) {
       low = high = Units(goal / component.unit);
     }
-    for (uint64_t round = 0; !stopped; ++round) {
-      for (const Recipe &recipe : recipes()) {
-        // Without a capacity: mostly the bound itself, else a step towards it.
-        static constexpr Units kEighths[] = {0, 4, 2, 1, 0, 6, 4, 2};
-        uint64_t turn = problem.capacity ? 0 : round % std::size(kEighths);
-        Units target = low + (high - low) * kEighths[turn] / 8;
-        if (!problem.capacity) {
-          target = std::min(target, high - 1);
-        }
-        limits.nodes = strategies.reach(
-            problem.capacity ? round : round / std::size(kEighths));
-        Strategy strategy = strategies.make(recipe, round);
-        Verdict verdict = search.run(target, strategy, limits);
-        if (verdict == Verdict::Found) {
-          record(part, component, search.offsets());
-          high = Units(part.extent / component.unit);
-          if (problem.capacity || high <= low) {
-            result.nodes += search.nodes();
-            return search.effort();
+    // Without a capacity: a round at the bound itself, then steps of several
+    // sizes towards it, with the same orders. A success is followed by the
+    // next step, smaller since the way is shorter.
+    static constexpr Units kEighths[] = {0, 4, 6, 7};
+    size_t turns = problem.capacity ? 1 : std::size(kEighths);
+    bool done = false;
+    for (uint64_t round = 0; !stopped && !done; ++round) {
+      for (size_t i = 0; i < recipes().size() && !stopped && !done; ++i) {
+        Strategy strategy = strategies.make(recipes()[i], round / turns);
+        limits.nodes = strategies.reach(round / turns);
+        Units eighths = round == 0 ? 0 : kEighths[(round + i) % turns];
+        Verdict verdict = Verdict::Found;
+        while (verdict == Verdict::Found && !done) {
+          Units target = low;
+          if (!problem.capacity) {
+            target = std::min(low + (high - low) * eighths / 8, high - 1);
           }
-        } else if (verdict == Verdict::Impossible) {
-          low = target + 1;
-          result.lowerBound =
-              std::max(result.lowerBound, uint64_t(low) * component.unit);
-          impossible = problem.capacity.has_value();
-          if (impossible || high <= low) {
-            result.nodes += search.nodes();
-            return search.effort();
+          verdict = search.run(target, strategy, limits);
+          if (verdict == Verdict::Found) {
+            record(part, component, search.offsets());
+            high = Units(part.extent / component.unit);
+            done = problem.capacity || high <= low;
+          } else if (verdict == Verdict::Impossible) {
+            low = target + 1;
+            result.lowerBound =
+                std::max(result.lowerBound, uint64_t(low) * component.unit);
+            impossible = problem.capacity.has_value();
+            done = impossible || high <= low;
           }
-        }
-        if (stopped) {
-          break;
         }
       }
     }
@@ -236,7 +233,10 @@ PackResult pack(const Problem &problem, const PackOptions &options) {
 }
 
 std::optional<Solution> solve(const Problem &problem) {
-  return pack(problem).solution;
+  // The planner asks for hundreds of layouts, one per choice it weighs.
+  PackOptions options;
+  options.effort = 2'000'000;
+  return pack(problem, options).solution;
 }
 
 } // namespace llmc::solver

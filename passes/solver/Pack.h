@@ -4,8 +4,9 @@
 // runs. With a capacity it stops at the first packing that fits; without one
 // it lowers the extent towards the lower bound as far as the effort goes.
 //
-//   effort   what a run may cost. Counted in visits of sections, about 5 ns
-//            each, so that the result does not depend on the machine.
+//   effort   what a run may cost. Counted in visits of sections, about a
+//            nanosecond each, so that the result does not depend on the
+//            machine.
 //
 //===----------------------------------------------------------------------===//
 
@@ -25,7 +26,7 @@ struct PackOptions {
   /// May be empty. A clock in it makes the result depend on the machine.
   std::function<bool()> stop;
   /// Larger components are left to the heuristics.
-  size_t largestExact = 4000;
+  size_t largestExact = 10'000;
 };
 
 struct PackResult {

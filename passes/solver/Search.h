@@ -95,6 +95,9 @@ enum class Verdict : uint8_t {
 /// Keeps what was learnt (failed states, failures by section) between runs.
 class Search {
 public:
+  /// No buffer.
+  static constexpr uint32_t kNobody = UINT32_MAX;
+
   explicit Search(const Component &component);
 
   Verdict run(Units capacity, const Strategy &strategy, const Limits &limits);

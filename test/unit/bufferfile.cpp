@@ -25,22 +25,22 @@ TEST(PackFile, ReadsAllColumns) {
                     "f.csv");
   ASSERT_TRUE(file) << file.error().message;
   EXPECT_EQ(file->names, (std::vector<std::string>{"x", "y y"}));
-  EXPECT_EQ(file->times, (std::vector<int64_t>{-10, -5, 0, 10, 20, 30}));
+  EXPECT_EQ(file->firstTime, -10);
   ASSERT_EQ(file->problem.buffers.size(), 2u);
   const solver::Buffer &x = file->problem.buffers[0];
   EXPECT_EQ(x.size, 96u);
   EXPECT_EQ(x.alignment, 32u);
   EXPECT_EQ(x.fixed, std::optional<uint64_t>(64));
   EXPECT_EQ(x.start, 0u);
-  EXPECT_EQ(x.end, 5u);
+  EXPECT_EQ(x.end, 40u);
   ASSERT_EQ(x.gaps.size(), 2u);
-  EXPECT_EQ(x.gaps[0].start, 1u);
-  EXPECT_EQ(x.gaps[0].end, 2u);
-  EXPECT_EQ(x.gaps[1].start, 3u);
-  EXPECT_EQ(x.gaps[1].end, 4u);
+  EXPECT_EQ(x.gaps[0].start, 5u);
+  EXPECT_EQ(x.gaps[0].end, 10u);
+  EXPECT_EQ(x.gaps[1].start, 20u);
+  EXPECT_EQ(x.gaps[1].end, 30u);
   const solver::Buffer &y = file->problem.buffers[1];
-  EXPECT_EQ(y.start, 3u);
-  EXPECT_EQ(y.end, 4u);
+  EXPECT_EQ(y.start, 20u);
+  EXPECT_EQ(y.end, 30u);
   EXPECT_EQ(y.alignment, 1u);
   EXPECT_FALSE(y.fixed);
 
@@ -57,6 +57,8 @@ TEST(PackFile, SaysWhatIsWrong) {
   EXPECT_EQ(errorOf("id,lower,upper,bytes\n"),
             "f.csv:1: unknown column 'bytes', expected id, lower, upper, size, "
             "alignment, gaps or offset");
+  EXPECT_EQ(errorOf("id,lower,upper,size\na,0,1,4\nb,9,5000000000,4\n"),
+            "f.csv: lifetimes span more than 2^32 steps (0 to 5000000000)");
   const std::string header = "id,lower,upper,size,alignment,gaps,offset\n";
   EXPECT_EQ(errorOf(header + "a,0,1\n"), "f.csv:2: 3 cells, expected 7");
   EXPECT_EQ(errorOf(header + "a,x,1,4,,,\n"),

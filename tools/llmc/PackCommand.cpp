@@ -75,7 +75,7 @@ int reportFailure(const PackFile &file, const solver::PackResult &result,
   if (subset) {
     std::string text = describe(
         file.problem, *subset, [&](size_t i) { return file.names[i]; },
-        [&](solver::Step step) { return std::to_string(file.times[step]); });
+        [&](solver::Step step) { return std::to_string(file.time(step)); });
     std::fprintf(stderr, "llmc: error: %s: %s", flags.input.c_str(),
                  text.c_str());
   } else if (result.proved) {

@@ -77,7 +77,9 @@ public:
       return Error{ErrorCode::FileMalformed,
                    path + ": empty, expected a line of column names"};
     }
-    rankTimes();
+    if (Result<void> done = shiftTimes(); !done) {
+      return done.error();
+    }
     return std::move(file);
   }
 
@@ -187,30 +189,35 @@ private:
     return {};
   }
 
-  void rankTimes() {
-    std::vector<int64_t> &times = file.times;
-    for (size_t i = 0; i < lives.size(); ++i) {
-      times.push_back(lives[i].start);
-      times.push_back(lives[i].end);
-      for (const Span &gap : gaps[i]) {
-        times.push_back(gap.start);
-        times.push_back(gap.end);
-      }
+  Result<void> shiftTimes() {
+    if (lives.empty()) {
+      return {};
     }
-    std::sort(times.begin(), times.end());
-    times.erase(std::unique(times.begin(), times.end()), times.end());
-    auto rank = [&](int64_t time) {
-      return Step(std::lower_bound(times.begin(), times.end(), time) -
-                  times.begin());
+    int64_t last = lives.front().end;
+    file.firstTime = lives.front().start;
+    for (const Span &life : lives) {
+      file.firstTime = std::min(file.firstTime, life.start);
+      last = std::max(last, life.end);
+    }
+    if (uint64_t(last) - uint64_t(file.firstTime) > UINT32_MAX) {
+      return Error{ErrorCode::Unsupported,
+                   path + ": lifetimes span more than 2^32 steps (" +
+                       std::to_string(file.firstTime) + " to " +
+                       std::to_string(last) + ")"};
+    }
+    // Gaps may reach beyond.
+    auto step = [&](int64_t time) {
+      return Step(std::clamp(time, file.firstTime, last) - file.firstTime);
     };
     for (size_t i = 0; i < lives.size(); ++i) {
       Buffer &buffer = file.problem.buffers[i];
-      buffer.start = rank(lives[i].start);
-      buffer.end = rank(lives[i].end);
+      buffer.start = step(lives[i].start);
+      buffer.end = step(lives[i].end);
       for (const Span &gap : gaps[i]) {
-        buffer.gaps.push_back({rank(gap.start), rank(gap.end)});
+        buffer.gaps.push_back({step(gap.start), step(gap.end)});
       }
     }
+    return {};
   }
 
   std::string_view text;
@@ -247,8 +254,8 @@ std::string packedCsv(const PackFile &file, const solver::Solution &solution) {
   std::string text = "id,lower,upper,size,offset\n";
   for (size_t i = 0; i < file.names.size(); ++i) {
     const Buffer &buffer = file.problem.buffers[i];
-    text += file.names[i] + "," + std::to_string(file.times[buffer.start]) +
-            "," + std::to_string(file.times[buffer.end]) + "," +
+    text += file.names[i] + "," + std::to_string(file.time(buffer.start)) +
+            "," + std::to_string(file.time(buffer.end)) + "," +
             std::to_string(buffer.size) + "," +
             std::to_string(solution.offsets[i]) + "\n";
   }

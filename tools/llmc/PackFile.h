@@ -27,12 +27,14 @@
 
 namespace llmc::tools {
 
-/// A problem with the names and numbers of its file. The solver's steps are
-/// ranks: step s stands for `times[s]`.
+/// A problem with the names and numbers of its file. The solver's steps count
+/// from the first time that occurs.
 struct PackFile {
   solver::Problem problem;
   std::vector<std::string> names; // per buffer
-  std::vector<int64_t> times;     // ascending, distinct
+  int64_t firstTime = 0;
+
+  int64_t time(solver::Step step) const { return firstTime + int64_t(step); }
 };
 
 /// `path` is for messages only.
