@@ -127,7 +127,10 @@ private:
 
   /// Short runs of the exact search on one component. Returns the effort.
   uint64_t search(Part &part, uint64_t effort, bool &impossible) {
-    if (part.members.size() > options.largestExact || effort == 0) {
+    // A run opens at least one node per buffer and looks at what is left in
+    // each: with less than this not even the first would end.
+    size_t count = part.members.size();
+    if (count > options.largestExact || effort / count < count / 4 + 1) {
       return 0;
     }
     Component component(problem, timeline, part.members);
