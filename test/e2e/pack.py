@@ -56,6 +56,7 @@ class Pack:
     def __init__(self, options, folder):
         self.llmc = options.bin_dir / "llmc"
         self.folder = folder
+        self.bench = options.bench
 
     def call(self, path, *arguments, status=0):
         out = self.folder / "packed.csv"
@@ -76,7 +77,7 @@ class Pack:
             print(f"  {name}: {report['seconds']:.3f} s, {report['nodes']} nodes (MiniMalloc {reference} s)")
             total += report["seconds"]
         half = sum(REFERENCE.values()) / 2
-        require(total <= half, f"{total:.2f} s in all, allowed {half:.2f}")
+        require(not self.bench or total <= half, f"{total:.2f} s in all, allowed {half:.2f}")
         return f"{total:.2f} s in all; MiniMalloc {2 * half:.2f} s"
 
     def minimum(self, name):
@@ -114,12 +115,16 @@ class Pack:
         report, _ = self.call(path, "--time-limit", 30)
         ratio = report["peak"] / report["lower_bound"]
         require(ratio <= 1.02, f"{ratio:.4f} of the lower bound")
-        require(report["seconds"] < 20, f"{report['seconds']} s")
+        require(not self.bench or report["seconds"] < 20, f"{report['seconds']} s")
         return f"{ratio:.4f} of the bound, {report['seconds']:.3f} s, {report['algorithm']}"
 
 
 def main():
-    options = suite.parser(__doc__).parse_args()
+    parser = suite.parser(__doc__)
+    parser.add_argument(
+        "--bench", action="store_true", help="also what depends on the machine's speed"
+    )
+    options = parser.parse_args()
     tests = suite.Suite(options)
     with suite.tempfile.TemporaryDirectory() as folder:
         pack = Pack(options, suite.pathlib.Path(folder))
@@ -131,6 +136,9 @@ def main():
 
         tests.add("capacity", needs_arenas, pack.capacity)
         for name in REFERENCE:
+            # These two use all of their 30 seconds: what they reach is a figure, not a test.
+            if name in UNKNOWN_BELOW_CAPACITY and not options.bench:
+                continue
             tests.add(f"minimum-{name}", needs_arenas, pack.minimum, name)
         tests.add("impossible", needs_arenas, pack.impossible)
         for count in (1000, 10000, 100000):
