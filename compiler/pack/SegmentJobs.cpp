@@ -18,42 +18,6 @@ using plan::DType;
 
 namespace {
 
-std::optional<DType> dtypeOf(mlir::Type type) {
-  if (type.isF32()) {
-    return DType::F32;
-  }
-  if (type.isF16()) {
-    return DType::F16;
-  }
-  if (type.isBF16()) {
-    return DType::BF16;
-  }
-  if (type.isF64()) {
-    return DType::F64;
-  }
-  auto integer = mlir::dyn_cast<mlir::IntegerType>(type);
-  if (!integer) {
-    return std::nullopt;
-  }
-  bool isUnsigned = integer.isUnsigned();
-  switch (integer.getWidth()) {
-  case 1:
-    return DType::Bool;
-  case 4:
-    return isUnsigned ? DType::U4 : DType::I4;
-  case 8:
-    return isUnsigned ? DType::U8 : DType::I8;
-  case 16:
-    return isUnsigned ? DType::U16 : DType::I16;
-  case 32:
-    return isUnsigned ? DType::U32 : DType::I32;
-  case 64:
-    return isUnsigned ? DType::U64 : DType::I64;
-  default:
-    return std::nullopt;
-  }
-}
-
 Error broken(planir::SegmentOp op, const std::string &what) {
   return {ErrorCode::Internal,
           "plan.segment @" + op.getSymName().str() + ": " + what};
@@ -195,7 +159,7 @@ collectSegmentJobs(mlir::ModuleOp module, const import::WeightStore &weights,
     } else if (auto value = mlir::dyn_cast_or_null<mlir::DenseElementsAttr>(
                    op.getValueAttr())) {
       type = value.getType();
-      std::optional<DType> dtype = dtypeOf(type.getElementType());
+      std::optional<DType> dtype = planir::toDType(type.getElementType());
       if (!dtype) {
         return broken(op, "constant of an unsupported type");
       }
@@ -206,7 +170,7 @@ collectSegmentJobs(mlir::ModuleOp module, const import::WeightStore &weights,
     } else {
       return broken(op, "neither sources nor a value");
     }
-    std::optional<DType> dtype = dtypeOf(type.getElementType());
+    std::optional<DType> dtype = planir::toDType(type.getElementType());
     if (!dtype) {
       return broken(op, "unsupported element type");
     }

@@ -111,7 +111,8 @@ Result<WeightsReport> writeWeights(std::span<const SegmentJob> jobs,
                        "--weights)"};
     }
   }
-  if (old && canExtend(*old, jobs) && planSegmentsMatch(wanted, *old)) {
+  bool extend = old && canExtend(*old, jobs);
+  if (extend && planSegmentsMatch(wanted, *old)) {
     record(jobs, old->segments(), old->id(), plan);
     report.reused = true;
     return report;
@@ -121,7 +122,7 @@ Result<WeightsReport> writeWeights(std::span<const SegmentJob> jobs,
   // plans look for them.
   std::vector<WantedSegment> all;
   std::set<std::string> kept;
-  if (old && canExtend(*old, jobs)) {
+  if (extend) {
     for (const StoredSegment &segment : old->segments()) {
       all.push_back({segment.name, segment.source, segment.size});
       kept.insert(segment.name);

@@ -41,6 +41,9 @@ mlir::ArrayAttr toAttr(mlir::MLIRContext *context, const graph::Dims &dims);
 /// op's verifier reports them.
 graph::SymbolBounds getBounds(EntryOp entry);
 
+/// i1 is bool, signless integers are signed. nullopt: a plan cannot hold it.
+std::optional<plan::DType> toDType(mlir::Type type);
+
 /// "linear" -> KernelId::Linear.
 std::optional<plan::KernelId> parseKernel(llvm::StringRef name);
 

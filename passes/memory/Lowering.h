@@ -40,8 +40,7 @@ Use read(View view);
 Use write(View view);
 Use update(View view);
 
-/// i1 is bool, signless integers are signed. nullopt: a plan cannot hold it.
-std::optional<plan::DType> toDType(mlir::Type type);
+using planir::toDType;
 
 /// What intermediate values are kept in: f16 and bf16 models are computed in
 /// f32 from end to end, as their kernels do inside; only weights, constants,

@@ -11,42 +11,6 @@ namespace llmc::lowering {
 
 using planir::Kind;
 
-std::optional<plan::DType> toDType(Type type) {
-  if (type.isF32()) {
-    return plan::DType::F32;
-  }
-  if (type.isF16()) {
-    return plan::DType::F16;
-  }
-  if (type.isBF16()) {
-    return plan::DType::BF16;
-  }
-  if (type.isF64()) {
-    return plan::DType::F64;
-  }
-  auto integer = dyn_cast<IntegerType>(type);
-  if (!integer) {
-    return std::nullopt;
-  }
-  bool isUnsigned = integer.isUnsigned();
-  switch (integer.getWidth()) {
-  case 1:
-    return plan::DType::Bool;
-  case 4:
-    return isUnsigned ? plan::DType::U4 : plan::DType::I4;
-  case 8:
-    return isUnsigned ? plan::DType::U8 : plan::DType::I8;
-  case 16:
-    return isUnsigned ? plan::DType::U16 : plan::DType::I16;
-  case 32:
-    return isUnsigned ? plan::DType::U32 : plan::DType::I32;
-  case 64:
-    return isUnsigned ? plan::DType::U64 : plan::DType::I64;
-  default:
-    return std::nullopt;
-  }
-}
-
 /// Bytes of a static tensor.
 static FailureOr<uint64_t> staticBytes(Operation *user, RankedTensorType type,
                                        StringRef what) {
