@@ -8,7 +8,9 @@
 #include "runtime/plan/Report.h"
 
 #include "runtime/plan/AtomicFile.h"
+#include "runtime/plan/Peak.h"
 #include "runtime/plan/PlanFormat.h"
+#include "runtime/plan/TextTable.h"
 #include "runtime/support/Hash.h"
 
 #include <algorithm>
@@ -115,58 +117,6 @@ std::string reportJsonText(const Plan &plan) {
 // Text
 //===----------------------------------------------------------------------===//
 
-namespace {
-
-/// Columns as wide as their widest cell; numbers to the right.
-class Table {
-public:
-  Table(std::vector<std::string> header, std::vector<bool> right)
-      : right(std::move(right)) {
-    rows.push_back(std::move(header));
-  }
-  void add(std::vector<std::string> row) { rows.push_back(std::move(row)); }
-
-  std::string text() const {
-    std::vector<size_t> widths(rows[0].size());
-    for (const auto &row : rows) {
-      for (size_t i = 0; i < row.size(); ++i) {
-        widths[i] = std::max(widths[i], row[i].size());
-      }
-    }
-    std::string out;
-    for (const auto &row : rows) {
-      std::string line = " ";
-      for (size_t i = 0; i < row.size(); ++i) {
-        std::string pad(widths[i] - row[i].size(), ' ');
-        line += i == 0 ? " " : "  ";
-        line += right[i] ? pad + row[i] : row[i] + pad;
-      }
-      line.erase(line.find_last_not_of(' ') + 1);
-      out += line + "\n";
-    }
-    return out;
-  }
-
-private:
-  std::vector<bool> right;
-  std::vector<std::vector<std::string>> rows;
-};
-
-} // namespace
-
-/// Control characters of a hostile name must not reach the terminal.
-static std::string printable(const std::string &text) {
-  std::string out = text;
-  for (char &c : out) {
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7F) {
-      c = '?';
-    }
-  }
-  return out;
-}
-
-static std::string number(uint64_t value) { return std::to_string(value); }
-
 static std::string seconds(double value) {
   char text[48];
   if (value < 1e-3) {
@@ -204,7 +154,7 @@ static std::string headerText(const Plan &plan) {
 }
 
 static std::string partsText(const Totals &t) {
-  Table table({"device memory", "bytes", ""}, {false, true, true});
+  TextTable table({"device memory", "bytes", ""}, {false, true, true});
   auto part = [&](const char *label, uint64_t bytes, bool always = false) {
     if (bytes != 0 || always) {
       table.add({label, number(bytes), formatBytes(bytes)});
@@ -231,9 +181,9 @@ static std::string partsText(const Totals &t) {
 }
 
 static std::string entriesText(const Plan &plan) {
-  Table table({"entry", "steps", "kernels", "peak live", "streamed",
-               "predicted", "bound by"},
-              {false, true, true, true, true, true, false});
+  TextTable table({"entry", "steps", "kernels", "peak live", "streamed",
+                   "predicted", "bound by"},
+                  {false, true, true, true, true, true, false});
   for (const Entry &entry : plan.entries) {
     table.add({printable(entry.name), number(entry.steps.size()),
                number(countLaunches(entry)), formatBytes(entry.peakLiveBytes),
@@ -260,8 +210,8 @@ static std::string buffersText(const Plan &plan, uint32_t entry) {
     return std::tie(x.tier, x.offset, x.start, a) <
            std::tie(y.tier, y.offset, y.start, b);
   });
-  Table table({"offset", "size", "", "live", "tier", "kind", "name"},
-              {true, true, true, false, false, false, false});
+  TextTable table({"offset", "size", "", "live", "tier", "kind", "name"},
+                  {true, true, true, false, false, false, false});
   for (uint32_t i : order) {
     const Buffer &buffer = plan.buffers[i];
     std::string live = entry == kNone ? "always"
@@ -282,6 +232,7 @@ std::string reportText(const Plan &plan) {
   out += "\n" + partsText(plan.totals);
   if (!plan.entries.empty()) {
     out += "\n" + entriesText(plan);
+    out += peakText(plan);
   }
   out += buffersText(plan, kNone);
   for (uint32_t entry = 0; entry < plan.entries.size(); ++entry) {

@@ -33,7 +33,8 @@ nlohmann::ordered_json reportJson(const Plan &plan);
 /// get replacement characters.
 std::string reportJsonText(const Plan &plan);
 
-/// Header, device bytes by part, entries, and a table of buffers.
+/// Header, device bytes by part, entries, the peak of each (Peak.h), and all
+/// buffers by address.
 std::string reportText(const Plan &plan);
 
 /// `inspect --csv`: one line per buffer, with the JSON's field names.
