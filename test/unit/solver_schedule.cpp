@@ -1,0 +1,241 @@
+//===- solver_schedule.cpp - Tests of the order of steps -------*- C++ -*-===//
+
+#include "passes/solver/Schedule.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <functional>
+#include <numeric>
+#include <random>
+
+using namespace llmc::solver;
+
+namespace {
+
+/// The same numbers everywhere.
+struct Random {
+  explicit Random(uint32_t seed) : engine(seed) {}
+  /// Up to 2^32 - 1.
+  uint32_t operator()() { return static_cast<uint32_t>(engine()); }
+  std::mt19937 engine;
+};
+
+std::vector<uint32_t> identity(uint32_t steps) {
+  std::vector<uint32_t> order(steps);
+  std::iota(order.begin(), order.end(), 0);
+  return order;
+}
+
+/// The oracle, straight from the definitions: positions, no running state.
+uint64_t peakByDefinition(const ScheduleProblem &problem,
+                          const std::vector<uint32_t> &order) {
+  uint32_t count = problem.steps;
+  std::vector<uint32_t> position(count);
+  for (uint32_t i = 0; i < count; ++i) {
+    position[order[i]] = i;
+  }
+  struct Life {
+    bool any = false;
+    uint32_t first = 0, last = 0;
+  };
+  std::vector<Life> lives;
+  uint64_t always = 0;
+  for (const ScheduleBuffer &buffer : problem.buffers) {
+    Life life;
+    if (buffer.steps.empty()) {
+      always += buffer.liveAtStart || buffer.liveAtEnd ? buffer.size : 0;
+    } else {
+      life = {true, count, 0};
+      for (uint32_t step : buffer.steps) {
+        life.first = std::min(life.first, position[step]);
+        life.last = std::max(life.last, position[step]);
+      }
+      life.first = buffer.liveAtStart ? 0 : life.first;
+      life.last = buffer.liveAtEnd ? count - 1 : life.last;
+    }
+    lives.push_back(life);
+  }
+  uint64_t peak = always;
+  for (uint32_t at = 0; at < count; ++at) {
+    uint64_t bytes = always;
+    for (size_t i = 0; i < lives.size(); ++i) {
+      if (lives[i].any && lives[i].first <= at && at <= lives[i].last) {
+        bytes += problem.buffers[i].size;
+      }
+    }
+    std::vector<uint32_t> froms, intos;
+    for (const Takeover &it : problem.takeovers) {
+      const ScheduleBuffer &from = problem.buffers[it.from];
+      const ScheduleBuffer &into = problem.buffers[it.into];
+      bool held = from.liveAtStart || lives[it.from].first < at;
+      bool fresh = !into.liveAtStart && lives[it.into].first == at;
+      bool dies = !from.liveAtEnd && lives[it.from].last == at;
+      bool taken =
+          std::find(froms.begin(), froms.end(), it.from) != froms.end() ||
+          std::find(intos.begin(), intos.end(), it.into) != intos.end();
+      if (order[at] == it.step && held && fresh && dies && !taken) {
+        froms.push_back(it.from);
+        intos.push_back(it.into);
+        bytes -= into.size;
+      }
+    }
+    peak = std::max(peak, bytes);
+  }
+  return peak;
+}
+
+struct Shape {
+  uint32_t steps;
+  uint32_t edgePercent; // of all pairs
+  uint32_t maxSize;     // bytes
+  bool takeovers;
+};
+
+/// A graph in which every step writes a buffer that its successors read, and
+/// some buffers that anybody touches.
+ScheduleProblem randomProblem(Random &random, Shape shape) {
+  auto chance = [&](uint32_t percent) { return random() % 100 < percent; };
+  ScheduleProblem problem;
+  problem.steps = shape.steps;
+  for (uint32_t step = 0; step < shape.steps; ++step) {
+    ScheduleBuffer result;
+    result.size = random() % (shape.maxSize + 1);
+    result.steps = {step};
+    for (uint32_t reader = step + 1; reader < shape.steps; ++reader) {
+      if (chance(shape.edgePercent)) {
+        problem.edges.emplace_back(step, reader);
+        if (!chance(10)) { // some edges carry no data
+          result.steps.push_back(reader);
+        }
+      }
+    }
+    result.liveAtEnd = chance(8);
+    problem.buffers.push_back(result);
+  }
+  for (uint32_t extra = random() % 4; extra > 0; --extra) {
+    ScheduleBuffer buffer;
+    buffer.size = random() % (shape.maxSize + 1);
+    for (uint32_t step = 0; step < shape.steps; ++step) {
+      if (chance(25)) {
+        buffer.steps.push_back(step);
+      }
+    }
+    buffer.liveAtStart = chance(60);
+    buffer.liveAtEnd = chance(20);
+    problem.buffers.push_back(buffer);
+  }
+  for (uint32_t tries = shape.takeovers ? 4 * shape.steps : 0; tries > 0;
+       --tries) {
+    uint32_t count = problem.buffers.size();
+    Takeover it{0, random() % count, random() % count};
+    const ScheduleBuffer &from = problem.buffers[it.from];
+    const ScheduleBuffer &into = problem.buffers[it.into];
+    std::vector<uint32_t> both;
+    std::set_intersection(from.steps.begin(), from.steps.end(),
+                          into.steps.begin(), into.steps.end(),
+                          std::back_inserter(both));
+    if (it.from != it.into && into.size <= from.size && !both.empty()) {
+      it.step = both[random() % both.size()];
+      problem.takeovers.push_back(it);
+    }
+  }
+  EXPECT_EQ(check(problem), "");
+  return problem;
+}
+
+std::vector<uint32_t> randomOrder(Random &random,
+                                  const ScheduleProblem &problem) {
+  std::vector<uint32_t> missing(problem.steps), order, ready;
+  for (const auto &[before, after] : problem.edges) {
+    ++missing[after];
+  }
+  for (uint32_t step = 0; step < problem.steps; ++step) {
+    if (missing[step] == 0) {
+      ready.push_back(step);
+    }
+  }
+  while (!ready.empty()) {
+    size_t pick = random() % ready.size();
+    uint32_t step = ready[pick];
+    ready.erase(ready.begin() + pick);
+    order.push_back(step);
+    for (const auto &[before, after] : problem.edges) {
+      if (before == step && --missing[after] == 0) {
+        ready.push_back(after);
+      }
+    }
+  }
+  return order;
+}
+
+/// Every order, by trying all.
+uint64_t bestByBruteForce(const ScheduleProblem &problem) {
+  std::vector<uint32_t> order = identity(problem.steps);
+  uint64_t best = UINT64_MAX;
+  do {
+    if (isOrder(problem, order)) {
+      best = std::min(best, peakByDefinition(problem, order));
+    }
+  } while (std::next_permutation(order.begin(), order.end()));
+  return best;
+}
+
+void expectSound(const ScheduleProblem &problem, const ScheduleResult &result) {
+  ASSERT_TRUE(isOrder(problem, result.order));
+  EXPECT_EQ(result.modelPeak,
+            peakByDefinition(problem, identity(problem.steps)));
+  EXPECT_EQ(result.peak, peakByDefinition(problem, result.order));
+  EXPECT_LE(result.peak, result.modelPeak);
+  if (result.peak == result.modelPeak) {
+    EXPECT_EQ(result.order, identity(problem.steps));
+  }
+}
+
+} // namespace
+
+TEST(Schedule, PeakFollowsTheDefinition) {
+  Random random(1);
+  for (int round = 0; round < 3000; ++round) {
+    Shape shape{1 + random() % 12, 5 + random() % 60, 1 + random() % 20,
+                random() % 2 == 0};
+    ScheduleProblem problem = randomProblem(random, shape);
+    std::vector<uint32_t> order = randomOrder(random, problem);
+    ASSERT_TRUE(isOrder(problem, order));
+    ASSERT_EQ(peakOf(problem, order), peakByDefinition(problem, order));
+  }
+}
+
+TEST(Schedule, EmptyProblem) {
+  ScheduleProblem problem;
+  ScheduleResult result = schedule(problem);
+  EXPECT_TRUE(result.order.empty());
+  EXPECT_EQ(result.peak, 0u);
+  problem.buffers = {{7, {}, true, false}, {5, {}, false, true}, {3, {}}};
+  EXPECT_EQ(schedule(problem).peak, 12u);
+}
+
+TEST(Schedule, SoundOnRandomProblems) {
+  Random random(2);
+  for (int round = 0; round < 2000; ++round) {
+    Shape shape{1 + random() % 30, 2 + random() % 40, 1 + random() % 20,
+                random() % 2 == 0};
+    ScheduleProblem problem = randomProblem(random, shape);
+    expectSound(problem, schedule(problem));
+  }
+}
+
+TEST(Schedule, NothingIsBelowTheBruteForce) {
+  Random random(3);
+  for (int round = 0; round < 300; ++round) {
+    Shape shape{1 + random() % 6, 2 + random() % 50, 1 + random() % 20,
+                random() % 2 == 0};
+    ScheduleProblem problem = randomProblem(random, shape);
+    ScheduleResult result = schedule(problem);
+    uint64_t best = bestByBruteForce(problem);
+    EXPECT_GE(result.peak, best);
+    if (result.optimal) {
+      EXPECT_EQ(result.peak, best);
+    }
+  }
+}
