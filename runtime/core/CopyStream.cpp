@@ -7,6 +7,8 @@
 
 #include "runtime/core/CopyStream.h"
 
+#include "runtime/support/Stack.h"
+
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
@@ -56,7 +58,9 @@ Error llmc::describe(const WeightsSource &source, const ReadFailure &failure) {
 CopyStream::CopyStream(const WeightsSource &source, Events &events,
                        Profiler *profiler)
     : source(source), events(events), profiler(profiler),
-      thread([this] { loop(); }) {}
+      thread([this] { loop(); }) {
+  started.wait(false); // its first touches are part of the load
+}
 
 CopyStream::~CopyStream() {
   quit.store(true, std::memory_order_release);
@@ -96,6 +100,9 @@ ReadFailure CopyStream::finish(uint32_t epoch) {
 }
 
 void CopyStream::loop() {
+  touchStack();
+  started.store(true);
+  started.notify_all();
   uint32_t last = 0;
   for (;;) {
     requested.wait(last, std::memory_order_acquire);

@@ -88,6 +88,7 @@ private:
   ReadFailure failure;
   std::atomic<uint32_t> requested{0};
   std::atomic<bool> quit{false};
+  std::atomic<bool> started{false};
   std::thread thread;
 };
 

@@ -12,9 +12,18 @@
 #include <cstdlib>
 #include <cstring>
 #include <fcntl.h>
+#include <link.h>
 #include <sched.h>
 #include <string_view>
+#include <sys/mman.h>
 #include <unistd.h>
+
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ 22
+#endif
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
 
 using namespace llmc;
 
@@ -123,6 +132,36 @@ int llmc::defaultThreads() {
     return std::max(1, CPU_COUNT(&set));
   }
   return 1;
+}
+
+// One call per page: what the linker has made read-only since must not end it.
+static void touchSegment(uintptr_t begin, uintptr_t end, bool writable) {
+  constexpr uintptr_t kPage = 4096;
+  begin = begin / kPage * kPage;
+  if (!writable) {
+    madvise(reinterpret_cast<void *>(begin), end - begin, MADV_POPULATE_READ);
+    return;
+  }
+  for (uintptr_t page = begin; page < end; page += kPage) {
+    madvise(reinterpret_cast<void *>(page), kPage, MADV_POPULATE_WRITE);
+  }
+}
+
+void llmc::touchProgram() {
+  dl_iterate_phdr(
+      [](dl_phdr_info *info, size_t, void *) {
+        constexpr uint64_t kLargest = uint64_t(16) << 20;
+        for (int i = 0; i < info->dlpi_phnum; ++i) {
+          const auto &segment = info->dlpi_phdr[i];
+          if (segment.p_type == PT_LOAD && segment.p_memsz <= kLargest) {
+            const uintptr_t begin = info->dlpi_addr + segment.p_vaddr;
+            touchSegment(begin, begin + segment.p_memsz,
+                         (segment.p_flags & PF_W) != 0);
+          }
+        }
+        return 0;
+      },
+      nullptr);
 }
 
 std::string llmc::formatBytes(uint64_t bytes) {

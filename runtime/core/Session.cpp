@@ -104,6 +104,7 @@ Result<std::unique_ptr<Session>> Session::load(const std::string &planPath,
       return named(prepared.error());
     }
     s->reset();
+    touchProgram();
     s->secondsToLoad = static_cast<double>(nowNanoseconds() - begin) / 1e9;
     return s;
   } catch (const std::bad_alloc &) {

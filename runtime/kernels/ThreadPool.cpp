@@ -15,8 +15,11 @@
 
 #include "runtime/kernels/ThreadPool.h"
 
+#include "runtime/support/Stack.h"
+
 #include <atomic>
 #include <condition_variable>
+#include <cstring>
 #include <memory>
 #include <mutex>
 #include <new>
@@ -54,6 +57,7 @@ struct ThreadPool::Shared {
   alignas(64) std::atomic<int64_t> next{0};
   alignas(64) std::atomic<uint64_t> done{0};
   alignas(64) std::atomic<int> sleepers{0};
+  std::atomic<int> ready{0};
   std::atomic<bool> stop{false};
   std::mutex mutex;
   std::condition_variable wake;
@@ -98,7 +102,20 @@ struct ThreadPool::Shared {
     return value;
   }
 
+  std::byte *scratchOf(int thread) const {
+    return scratch + kScratchBytes * thread;
+  }
+
+  /// First touch of what a thread works with: part of the load, not of a step.
+  void prepare(int thread) {
+    touchStack();
+    std::memset(scratchOf(thread), 0, kScratchBytes);
+    ready.fetch_add(1, std::memory_order_release);
+    ready.notify_all();
+  }
+
   void loop(int thread) {
+    prepare(thread);
     uint64_t seen = 0;
     for (;;) {
       uint64_t value = await(seen);
@@ -144,6 +161,10 @@ ThreadPool::ThreadPool(int threads) : shared(new Shared) {
   for (int i = 1; i < threads; ++i) {
     shared->workers.emplace_back([s = shared, i] { s->loop(i); });
   }
+  shared->prepare(0);
+  for (int n = 0; (n = shared->ready.load()) != threads;) {
+    shared->ready.wait(n);
+  }
 }
 
 ThreadPool::~ThreadPool() {
@@ -159,7 +180,7 @@ ThreadPool::~ThreadPool() {
 int ThreadPool::numThreads() const { return shared->numThreads; }
 
 void *ThreadPool::scratch(int thread) const {
-  return shared->scratch + kScratchBytes * thread;
+  return shared->scratchOf(thread);
 }
 
 void ThreadPool::run(int64_t tasks, int64_t cost, TaskFn fn,
