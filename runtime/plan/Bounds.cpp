@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <string>
+#include <tuple>
 
 namespace llmc::plan {
 
@@ -133,6 +134,27 @@ static std::optional<Interval> apply(ExprOp op, Interval a, Interval b) {
   return std::nullopt;
 }
 
+void EntryBounds::classify(const Entry &entry) {
+  std::map<std::pair<int64_t, std::map<uint32_t, int64_t>>, uint32_t> forms;
+  std::map<std::tuple<ExprOp, uint32_t, uint32_t>, uint32_t> others;
+  for (uint32_t i = 0; i < entry.exprs.size(); ++i) {
+    if (linears[i]) {
+      classes.push_back(
+          forms.try_emplace({linears[i]->constant, linears[i]->factors}, i)
+              .first->second);
+      continue;
+    }
+    const ExprNode &node = entry.exprs[i];
+    uint32_t a = classes[node.a], b = classes[node.b];
+    bool commutes = node.op == ExprOp::Add || node.op == ExprOp::Mul ||
+                    node.op == ExprOp::Min || node.op == ExprOp::Max;
+    if (commutes && b < a) {
+      std::swap(a, b);
+    }
+    classes.push_back(others.try_emplace({node.op, a, b}, i).first->second);
+  }
+}
+
 Result<EntryBounds> EntryBounds::compute(const Plan &plan, const Entry &entry) {
   EntryBounds bounds;
   std::optional<uint32_t> past;
@@ -191,6 +213,7 @@ Result<EntryBounds> EntryBounds::compute(const Plan &plan, const Entry &entry) {
     bounds.intervals.push_back(*interval);
     bounds.linears.push_back(std::move(linear));
   }
+  bounds.classify(entry);
   if (past && entry.newTokens != kNone && !plan.states.empty() &&
       bounds.linears[entry.newTokens]) {
     int64_t smallest = INT64_MAX;

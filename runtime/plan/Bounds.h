@@ -55,6 +55,11 @@ public:
     return linears[expr];
   }
 
+  /// Whether two expressions have the same value in every run: equal linear
+  /// forms, or the same operation on equal operands. May be false for equal
+  /// ones that are written differently.
+  bool same(uint32_t a, uint32_t b) const { return classes[a] == classes[b]; }
+
   /// Bounds of a linear form; nullopt on overflow.
   std::optional<int64_t> upper(const Linear &form) const;
   std::optional<int64_t> lower(const Linear &form) const;
@@ -63,8 +68,11 @@ public:
   std::optional<int64_t> capacity() const { return limit; }
 
 private:
+  void classify(const Entry &entry);
+
   std::vector<Interval> intervals;
   std::vector<std::optional<Linear>> linears;
+  std::vector<uint32_t> classes; // the first expression of the same value
   std::vector<Interval> symbols;
   // The relation `total <= limit` holds in every run.
   std::optional<Linear> total;

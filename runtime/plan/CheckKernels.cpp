@@ -11,6 +11,7 @@
 #include "runtime/plan/Validate.h"
 
 #include <algorithm>
+#include <span>
 
 namespace llmc::plan {
 
@@ -68,6 +69,22 @@ static std::optional<uint64_t> panelBytes(const EntryBounds &bounds,
   return multiplyInto(elements, uint64_t(k.upper))
              ? elementBytes(elements, operand.dtype)
              : std::nullopt;
+}
+
+/// Whether two tensors have the same dimensions in every run, but for leading
+/// ones.
+static bool sameDims(const EntryBounds &bounds, const Operand &a,
+                     const Operand &b) {
+  auto dims = [&](const Operand &operand) {
+    auto first = std::find_if(
+        operand.dims.begin(), operand.dims.end(), [&](uint32_t dim) {
+          return bounds[dim].lower != 1 || bounds[dim].upper != 1;
+        });
+    return std::span(first, operand.dims.end());
+  };
+  return std::ranges::equal(dims(a), dims(b), [&](uint32_t x, uint32_t y) {
+    return bounds.same(x, y);
+  });
 }
 
 Result<std::vector<TouchedRange>> checkLaunch(const Plan &plan,
@@ -191,7 +208,8 @@ Result<std::vector<TouchedRange>> checkLaunch(const Plan &plan,
   }
 
   // Results must not lie over other operands, except where the kernel reads an
-  // element before it writes the same one.
+  // element before it writes the same one. The bounds being equal is not
+  // enough for that: an operand that is smaller at run time is broadcast.
   for (size_t out = rules.firstOutput; out < touched.size(); ++out) {
     for (size_t i = 0; i < out; ++i) {
       const TouchedRange &a = touched[i], &b = touched[out];
@@ -202,7 +220,8 @@ Result<std::vector<TouchedRange>> checkLaunch(const Plan &plan,
       bool same = a.bytes.begin == b.bytes.begin &&
                   a.bytes.end == b.bytes.end &&
                   bitWidth(step.operands[i].dtype) ==
-                      bitWidth(step.operands[out].dtype);
+                      bitWidth(step.operands[out].dtype) &&
+                  sameDims(bounds, step.operands[i], step.operands[out]);
       if (!same || i >= rules.firstOutput || out != rules.firstOutput ||
           !mayWriteOver(step.kernel, i)) {
         return unsafe("its result " + label(out) + " overwrites " + label(i) +

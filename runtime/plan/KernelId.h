@@ -7,6 +7,14 @@
 // row-major unless a packing says otherwise. Broadcast means NumPy rules:
 // shapes aligned at the right, missing or 1-sized dimensions repeat.
 //
+// In place: a kernel may be given a result that is exactly one of its operands,
+// the same bytes, the same dimensions (but for leading ones) and the same width
+// of element, where it says "in place" below and names that operand. It then
+// reads an element for the last time before it writes the same one, whatever
+// the threads do, and the result has the bits it would have elsewhere. Several
+// operands may be those same bytes where several may be overwritten. A result
+// that overlaps any operand otherwise, even in part, is an error.
+//
 // f16 and bf16 operands are converted to f32 on load and rounded to nearest
 // even on store; sums are kept in f32 in a fixed order that depends on neither
 // the number of rows nor the number of threads.
@@ -31,6 +39,8 @@ enum class KernelId : uint16_t {
   /// integer or bool class). dtype class is the class of the *result*:
   /// 0 f32, 1 f64, 2 i64 (all integers), 3 bool. Casts to narrow integers
   /// wrap at the store; f32 -> i64 truncates toward zero.
+  /// In place: any operand of out's dimensions (one that is broadcast has
+  /// others).
   Pointwise = 0,
   /// Operands: x [.., K], w [N, K] (Panel64; f32 f16 bf16), opt bias [N],
   /// -> out [.., N]. All leading dimensions of x are rows.
@@ -65,19 +75,20 @@ enum class KernelId : uint16_t {
   /// Operands: x, -> out i64. ints: axis, isMin, selectLast.
   ArgReduce = 9,
   /// Operands: x, -> out. ints: axis, isLog.
+  /// In place: x.
   Softmax = 10,
   /// Operands: x, opt scale, opt bias (shape of the trailing dims),
   /// -> out. ints: number of trailing normalized dims, hasScale, hasBias.
-  /// floats: epsilon.
+  /// floats: epsilon. In place: x.
   LayerNorm = 11,
   /// Operands: x, opt scale (trailing shape), -> out. ints: number of trailing
-  /// dims, hasScale. floats: epsilon.
+  /// dims, hasScale. floats: epsilon. In place: x.
   RmsNorm = 12,
   /// Operands: x, cos, sin, -> out. x is [B, H, S, D] (ints.layout 0) or
   /// [B, S, H, D] (1). cos, sin: [S, R/2], [B, S, R/2] or the same with R,
   /// whose halves then are equal; only the first R/2 values are used, R <= D
   /// leading features rotate, the others are copied. ints: layout,
-  /// interleaved, R.
+  /// interleaved, R. In place: x.
   Rope = 13,
   /// Block-wise attention with an online softmax in f32. Operands: q,
   /// k, v, opt bias (broadcasts to [B, H, S, T], added after scaling), opt
@@ -88,7 +99,7 @@ enum class KernelId : uint16_t {
   /// j <= i + T - S, and, if window > 0, j > i + T - S - window. A row that
   /// sees nothing is zeros. params: T (tokens in k and v, this call's
   /// included). ints: qLayout, fromState, causal, window (0: none), hasBias,
-  /// hasSinks, blockTokens. floats: scale, softcap (0: none).
+  /// hasSinks, blockTokens. floats: scale, softcap (0: none). In place: q.
   Attention = 14,
   /// Writes new tokens into a state. Operands: new [outer.., S, inner..],
   /// <-> state (block layout). params: position. ints: blockTokens, number of
@@ -121,11 +132,13 @@ enum class KernelId : uint16_t {
   GatherElements = 22,
   /// Operands: data, indices, -> out. ints: batchDims.
   GatherND = 23,
-  /// Operands: data, indices, updates, -> out. ints: ScatterKind.
+  /// Operands: data, indices, updates, -> out. ints: ScatterKind. In place:
+  /// data.
   ScatterND = 24,
-  /// Operands: data, indices, updates, -> out. ints: axis, ScatterKind.
+  /// Operands: data, indices, updates, -> out. ints: axis, ScatterKind. In
+  /// place: data.
   ScatterElements = 25,
-  /// Operands: x, -> out. ints: axis, exclusive, reverse.
+  /// Operands: x, -> out. ints: axis, exclusive, reverse. In place: x.
   CumSum = 26,
   /// Operands: x, -> values, -> indices i64. ints: axis, largest, sorted.
   /// params: k.
@@ -134,7 +147,8 @@ enum class KernelId : uint16_t {
   /// ints: spatial rank s, groups, hasBias, strides[s], dilations[s],
   /// padsBegin[s], padsEnd[s].
   Conv = 28,
-  /// Converts dtype only. Operands: x, -> out. As Pointwise's cast.
+  /// Converts dtype only. Operands: x, -> out. As Pointwise's cast. In place:
+  /// x, if out has the same width.
   Cast = 29,
 };
 constexpr unsigned kNumKernels = 30;

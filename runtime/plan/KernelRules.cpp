@@ -18,6 +18,8 @@ bool mayWriteOver(KernelId kernel, size_t operand) {
   case KernelId::Softmax:
   case KernelId::LayerNorm:
   case KernelId::RmsNorm:
+  case KernelId::Rope:
+  case KernelId::Attention:
   case KernelId::CumSum:
   case KernelId::Cast:
   case KernelId::ScatterND:

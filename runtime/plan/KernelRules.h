@@ -121,8 +121,8 @@ private:
   const Step &step;
 };
 
-/// Whether the kernel may write its first result over this operand when both
-/// are the same bytes.
+/// Whether the kernel may write its first result over this operand ("In place"
+/// in KernelId.h): both the same bytes, dimensions and width of element.
 bool mayWriteOver(KernelId kernel, size_t operand);
 
 } // namespace llmc::plan
