@@ -59,20 +59,33 @@ class Writer:
         return self.tensor(name, shape, pieces())
 
 
-def rope_tables():
+def rope_tables(context):
     frequencies = 10000.0 ** (-np.arange(HEAD // 2) * 2.0 / HEAD)
-    angles = np.arange(CONTEXT)[:, None] * frequencies
+    angles = np.arange(context)[:, None] * frequencies
     return np.cos(angles), np.sin(angles)
 
 
-def build(folder, size, dim=1024, hidden=4096, vocabulary=16000, kv_heads=4, seed=1):
+def build(
+    folder,
+    size=0,
+    layers=0,
+    dim=1024,
+    hidden=4096,
+    vocabulary=16000,
+    kv_heads=4,
+    context=CONTEXT,
+    seed=1,
+    writer=None,
+):
+    """At least `size` bytes of weights, or `layers` layers."""
     heads = dim // HEAD
     kv = kv_heads * HEAD
     ends = 2 * vocabulary * dim * 4
     per_layer = 4 * (2 * dim * dim + 2 * dim * kv + 3 * dim * hidden)
-    layers = max(1, math.ceil((size - ends) / per_layer))
+    layers = layers or max(1, math.ceil((size - ends) / per_layer))
     folder.mkdir(parents=True, exist_ok=True)
-    weights = Writer(folder / "model.onnx.data", seed)
+    data = folder / "model.onnx.data"
+    weights = writer(data) if writer else Writer(data, seed)
     nodes = []
 
     def node(kind, inputs, outputs, name, domain="", **attributes):
@@ -95,7 +108,7 @@ def build(folder, size, dim=1024, hidden=4096, vocabulary=16000, kv_heads=4, see
     node("Shape", ["attention_mask"], ["mask_shape"], "mask_shape")
     node("Gather", ["mask_shape", "index_1"], ["total_64"], "total_64", axis=0)
     node("Cast", ["total_64"], ["total"], "total", to=TensorProto.INT32)
-    cosine, sine = rope_tables()
+    cosine, sine = rope_tables(context)
     weights.tensor("cos_cache", cosine.shape, [cosine])
     weights.tensor("sin_cache", sine.shape, [sine])
 
