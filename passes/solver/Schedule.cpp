@@ -2,12 +2,12 @@
 
 #include "passes/solver/Schedule.h"
 
-#include "passes/solver/ScheduleModel.h"
+#include "passes/solver/ScheduleBound.h"
+#include "passes/solver/ScheduleImprove.h"
 
 #include <algorithm>
 #include <cassert>
 #include <numeric>
-#include <tuple>
 
 namespace llmc::solver {
 
@@ -22,24 +22,14 @@ bool touchedBy(const ScheduleBuffer &buffer, uint32_t step) {
   return std::binary_search(buffer.steps.begin(), buffer.steps.end(), step);
 }
 
-/// Always the ready step that needs the least; ties by what stays, by index.
-std::vector<uint32_t> greedyOrder(const ScheduleModel &model) {
-  std::vector<uint32_t> order;
-  ScheduleState state(model);
-  using Key = std::tuple<uint64_t, uint64_t, uint32_t>;
-  uint64_t peak = state.level();
-  while (!state.ready().empty()) {
-    Key best{UINT64_MAX, UINT64_MAX, UINT32_MAX};
-    for (uint32_t step : state.ready()) {
-      uint64_t during = std::max(peak, state.during(step));
-      best = std::min(best, Key{during, state.levelAfter(step), step});
-    }
-    peak = std::get<0>(best);
-    order.push_back(std::get<2>(best));
-    state.execute(order.back());
-  }
-  return order;
-}
+/// Segments between barriers are problems of their own.
+struct Segment {
+  uint32_t begin;
+  uint32_t end;
+  uint64_t modelPeak = 0; // bytes, of the identity
+  uint64_t peak = 0;      // bytes, of its current order
+  bool tried = false;
+};
 
 } // namespace
 
@@ -101,14 +91,7 @@ bool isOrder(const ScheduleProblem &problem, std::span<const uint32_t> order) {
 uint64_t peakOf(const ScheduleProblem &problem,
                 std::span<const uint32_t> order) {
   assert(isOrder(problem, order));
-  ScheduleModel model(problem);
-  ScheduleState state(model);
-  uint64_t peak = state.level();
-  for (uint32_t step : order) {
-    peak = std::max(peak, state.during(step));
-    state.execute(step);
-  }
-  return peak;
+  return peakOf(ScheduleModel(problem), order);
 }
 
 ScheduleResult schedule(const ScheduleProblem &problem,
@@ -118,14 +101,59 @@ ScheduleResult schedule(const ScheduleProblem &problem,
   ScheduleResult result;
   result.order.resize(problem.steps);
   std::iota(result.order.begin(), result.order.end(), 0);
-  result.modelPeak = result.peak = peakOf(problem, result.order);
+  result.modelPeak = result.peak = peakOf(model, result.order);
   result.algorithm = "model order";
-  std::vector<uint32_t> greedy = greedyOrder(model);
-  uint64_t peak = peakOf(problem, greedy);
-  if (peak < result.peak) {
-    result.order = std::move(greedy);
-    result.peak = peak;
-    result.algorithm = "greedy";
+  uint64_t bound = quickBound(model);
+  if (result.peak <= bound) {
+    result.optimal = true;
+    return result;
+  }
+
+  std::vector<uint64_t> during = duringOf(model, result.order);
+  std::vector<uint32_t> cuts = forcedCuts(model);
+  std::vector<Segment> segments;
+  for (size_t i = 0; i + 1 < cuts.size(); ++i) {
+    Segment segment{cuts[i], cuts[i + 1]};
+    segment.peak = *std::max_element(during.begin() + segment.begin,
+                                     during.begin() + segment.end);
+    segment.modelPeak = segment.peak;
+    segments.push_back(segment);
+  }
+  // The segment with the highest peak, until that one cannot be lowered.
+  const StepOrder identity = result.order;
+  while (true) {
+    Segment &top = *std::max_element(
+        segments.begin(), segments.end(),
+        [](const Segment &a, const Segment &b) { return a.peak < b.peak; });
+    result.peak = top.peak;
+    if (top.tried || top.peak <= bound) {
+      break;
+    }
+    top.tried = true;
+    Improved improved =
+        improve(windowOf(model, identity, top.begin, top.end), bound,
+                limits.nodes - std::min(limits.nodes, result.nodes));
+    result.nodes += improved.nodes;
+    bound = std::max(bound, improved.bound);
+    if (improved.peak < top.peak) {
+      top.peak = improved.peak;
+      for (uint32_t i = 0; i < improved.order.size(); ++i) {
+        result.order[top.begin + i] = top.begin + improved.order[i];
+      }
+      result.algorithm = improved.algorithm;
+    }
+  }
+  result.optimal = result.peak <= bound;
+  for (const Segment &it : segments) {
+    if (it.modelPeak <= result.peak) { // lowered in vain
+      std::iota(result.order.begin() + it.begin, result.order.begin() + it.end,
+                it.begin);
+    }
+  }
+  if (result.peak == result.modelPeak) {
+    result.algorithm = "model order";
+  } else {
+    settleBack(model, result.order, result.peak);
   }
   return result;
 }

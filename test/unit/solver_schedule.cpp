@@ -1,6 +1,7 @@
 //===- solver_schedule.cpp - Tests of the order of steps -------*- C++ -*-===//
 
 #include "passes/solver/Schedule.h"
+#include "passes/solver/ScheduleSearch.h"
 
 #include <gtest/gtest.h>
 
@@ -181,6 +182,58 @@ uint64_t bestByBruteForce(const ScheduleProblem &problem) {
   return best;
 }
 
+/// Every set of executed steps, each cost straight from the definition.
+uint64_t bestByAllSets(const ScheduleProblem &problem) {
+  uint32_t count = problem.steps;
+  std::vector<uint32_t> needs(count), of(problem.buffers.size());
+  for (const auto &[before, after] : problem.edges) {
+    needs[after] |= 1u << before;
+  }
+  for (size_t i = 0; i < of.size(); ++i) {
+    for (uint32_t step : problem.buffers[i].steps) {
+      of[i] |= 1u << step;
+    }
+  }
+  auto during = [&](uint32_t set, uint32_t step) {
+    uint64_t bytes = 0;
+    auto held = [&](uint32_t i) {
+      return problem.buffers[i].liveAtStart || (of[i] & set) != 0;
+    };
+    auto dies = [&](uint32_t i) {
+      return !problem.buffers[i].liveAtEnd &&
+             (of[i] & ~(set | 1u << step)) == 0;
+    };
+    for (size_t i = 0; i < of.size(); ++i) {
+      const ScheduleBuffer &it = problem.buffers[i];
+      bool needed = it.liveAtEnd || (of[i] & ~set) != 0;
+      bool touched = (of[i] >> step & 1) != 0;
+      bool always = of[i] == 0 && (it.liveAtStart || it.liveAtEnd);
+      bytes += (held(i) && needed) || touched || always ? it.size : 0;
+    }
+    uint64_t froms = 0, intos = 0;
+    for (const Takeover &it : problem.takeovers) {
+      if (it.step == step && held(it.from) && dies(it.from) && !held(it.into) &&
+          !(froms >> it.from & 1) && !(intos >> it.into & 1)) {
+        froms |= uint64_t{1} << it.from;
+        intos |= uint64_t{1} << it.into;
+        bytes -= problem.buffers[it.into].size;
+      }
+    }
+    return bytes;
+  };
+  std::vector<uint64_t> best(size_t{1} << count, UINT64_MAX);
+  best[0] = 0;
+  for (uint32_t set = 0; set + 1 < best.size(); ++set) {
+    for (uint32_t step = 0; best[set] != UINT64_MAX && step < count; ++step) {
+      if (!(set >> step & 1) && (needs[step] & ~set) == 0) {
+        uint64_t &next = best[set | 1u << step];
+        next = std::min(next, std::max(best[set], during(set, step)));
+      }
+    }
+  }
+  return best.back();
+}
+
 void expectSound(const ScheduleProblem &problem, const ScheduleResult &result) {
   ASSERT_TRUE(isOrder(problem, result.order));
   EXPECT_EQ(result.modelPeak,
@@ -225,17 +278,71 @@ TEST(Schedule, SoundOnRandomProblems) {
   }
 }
 
-TEST(Schedule, NothingIsBelowTheBruteForce) {
+TEST(Schedule, TheOraclesAgree) {
   Random random(3);
-  for (int round = 0; round < 300; ++round) {
+  for (int round = 0; round < 400; ++round) {
     Shape shape{1 + random() % 6, 2 + random() % 50, 1 + random() % 20,
                 random() % 2 == 0};
     ScheduleProblem problem = randomProblem(random, shape);
+    ASSERT_EQ(bestByAllSets(problem), bestByBruteForce(problem));
+  }
+}
+
+TEST(Schedule, OptimalOnSmallProblems) {
+  Random random(4);
+  int lowered = 0;
+  for (int round = 0; round < 20'000; ++round) {
+    Shape shape{2 + random() % 10, 2 + random() % 50, 1 + random() % 20,
+                random() % 2 == 0};
+    ScheduleProblem problem = randomProblem(random, shape);
     ScheduleResult result = schedule(problem);
-    uint64_t best = bestByBruteForce(problem);
-    EXPECT_GE(result.peak, best);
-    if (result.optimal) {
-      EXPECT_EQ(result.peak, best);
+    expectSound(problem, result);
+    ASSERT_TRUE(result.optimal);
+    ASSERT_EQ(result.peak, bestByAllSets(problem)) << "round " << round;
+    lowered += result.peak < result.modelPeak;
+  }
+  EXPECT_GT(lowered, 5'000);
+}
+
+TEST(Schedule, OptimalOnMiddlingProblems) {
+  Random random(5);
+  for (int round = 0; round < 300; ++round) {
+    Shape shape{12 + random() % 5, 2 + random() % 30, 1 + random() % 20,
+                random() % 2 == 0};
+    ScheduleProblem problem = randomProblem(random, shape);
+    ScheduleResult result = schedule(problem);
+    expectSound(problem, result);
+    ASSERT_TRUE(result.optimal);
+    ASSERT_EQ(result.peak, bestByAllSets(problem)) << "round " << round;
+  }
+}
+
+TEST(ScheduleSearch, DecidesEveryBudgetFromBothEnds) {
+  Random random(6);
+  for (int round = 0; round < 4'000; ++round) {
+    Shape shape{2 + random() % 8, 2 + random() % 40, 1 + random() % 20,
+                random() % 4 != 0};
+    ScheduleProblem problem = randomProblem(random, shape);
+    uint64_t best = bestByAllSets(problem);
+    ScheduleModel model(problem), mirror(problem, true);
+    for (bool backward : {false, true}) {
+      const ScheduleModel &here = backward ? mirror : model;
+      Reach reach(here);
+      ScheduleSearch search(here, backward ? model : mirror,
+                            random() % 2 == 0 ? &reach : nullptr);
+      // In any sequence: what is remembered must hold for other budgets.
+      for (int run = 0; run < 6; ++run) {
+        uint64_t budget = best + random() % 12 - std::min<uint64_t>(best, 6);
+        OrderVerdict verdict = search.run(budget, UINT64_MAX / 2);
+        if (budget < best) {
+          ASSERT_EQ(verdict, OrderVerdict::Impossible) << "round " << round;
+          ASSERT_GT(search.threshold(), budget);
+          ASSERT_LE(search.threshold(), best) << "round " << round;
+        } else {
+          ASSERT_EQ(verdict, OrderVerdict::Found) << "round " << round;
+          ASSERT_LE(peakOf(here, search.order()), budget);
+        }
+      }
     }
   }
 }
