@@ -30,6 +30,7 @@ FUNCTIONS = {
     "GetTensorElementType": 60,
     "GetDimensionsCount": 61,
     "GetDimensions": 62,
+    "GetTensorTypeAndShape": 65,
     "CreateCpuMemoryInfo": 69,
     "AllocatorAlloc": 75,
     "AllocatorFree": 76,
@@ -39,6 +40,7 @@ FUNCTIONS = {
     "ReleaseSession": 95,
     "ReleaseValue": 96,
     "ReleaseTypeInfo": 98,
+    "ReleaseTensorTypeAndShapeInfo": 99,
     "ReleaseSessionOptions": 100,  # version 1 ends with 101
     "AddSessionConfigEntry": 130,
     "CreateAllocator": 131,
@@ -49,6 +51,7 @@ FUNCTIONS = {
     "BindInput": 136,
     "BindOutput": 137,
     "BindOutputToDevice": 138,
+    "GetBoundOutputValues": 140,
     "CreateAndRegisterAllocator": 144,  # version 5 ends with 149
     "CreateArenaCfg": 156,  # version 6 ends with 157
     "GetKeyValuePairs": 298,
@@ -57,7 +60,7 @@ FUNCTIONS = {
 }
 VOID = ("ReleaseEnv", "ReleaseStatus", "ReleaseSession", "ReleaseValue", "ReleaseTypeInfo")
 VOID += ("ReleaseSessionOptions", "ReleaseAllocator", "ReleaseIoBinding", "ReleaseKeyValuePairs")
-VOID += ("GetKeyValuePairs",)
+VOID += ("GetKeyValuePairs", "ReleaseTensorTypeAndShapeInfo")
 
 LOG_ERROR, ENABLE_ALL, ARENA, DEFAULT_MEMORY, SAME_AS_REQUESTED = 3, 99, 1, 0, 1
 TYPES = {1: np.float32, 6: np.int32, 7: np.int64, 9: np.bool_, 10: np.float16, 16: np.uint16}
@@ -161,13 +164,18 @@ class Session:
         """(name, (dtype, shape)); free dimensions are -1."""
         api = self.api
         info = api.make("SessionGetInputTypeInfo", self.session, ctypes.c_size_t(index))
-        tensor = api.make("CastTypeInfoToTensorInfo", info)
+        shape = self._shape(api.make("CastTypeInfoToTensorInfo", info))
+        api.call("ReleaseTypeInfo", info)
+        return self._name("SessionGetInputName", index), shape
+
+    def _shape(self, tensor):
+        """(dtype, dimensions, ONNX's number of the type) of an OrtTensorTypeAndShapeInfo"""
+        api = self.api
         kind = api.make("GetTensorElementType", tensor, kind=ctypes.c_int).value
         rank = api.make("GetDimensionsCount", tensor, kind=ctypes.c_size_t).value
         dims = (ctypes.c_int64 * rank)()
         api.call("GetDimensions", tensor, dims, ctypes.c_size_t(rank))
-        api.call("ReleaseTypeInfo", info)
-        return self._name("SessionGetInputName", index), (TYPES[kind], list(dims), kind)
+        return TYPES[kind], list(dims), kind
 
     def stats(self):
         """The arena's own statistics: InUse, MaxInUse, TotalAllocated ... in bytes."""
@@ -196,7 +204,7 @@ class Session:
 
     def run(self, feeds, kept):
         """One run. `kept`: outputs that go to memory of the caller; the others come from the arena
-        and are released at the end."""
+        and are released at the end. Returns all outputs' (dtype, shape, type number)."""
         api = self.api
         binding = api.make("CreateIoBinding", self.session)
         values = []
@@ -212,13 +220,31 @@ class Session:
                 api.call("BindOutputToDevice", binding, name.encode(), self.memory)
         try:
             api.call("RunWithBinding", self.session, ctypes.c_void_p(), binding)
+            return self._bound_shapes(binding)
         finally:
             api.call("ReleaseIoBinding", binding)
             for value in values:
                 api.call("ReleaseValue", value)
 
+    def _bound_shapes(self, binding):
+        api = self.api
+        found, count = ctypes.POINTER(ctypes.c_void_p)(), ctypes.c_size_t()
+        api.call(
+            "GetBoundOutputValues", binding, self.default, ctypes.byref(found), ctypes.byref(count)
+        )
+        shapes = {}
+        for name, i in zip(self.outputs, range(count.value)):
+            value = ctypes.c_void_p(found[i])
+            info = api.make("GetTensorTypeAndShape", value)
+            shapes[name] = self._shape(info)
+            api.call("ReleaseTensorTypeAndShapeInfo", info)
+            api.call("ReleaseValue", value)
+        api.call("AllocatorFree", self.default, found)
+        return shapes
+
     def peak_of_run(self, feeds, kept):
-        """What one run takes from the arena at most, beyond what it held before.
+        """(bytes, outputs' shapes): what one run takes from the arena at most, beyond what it held
+        before.
 
         MaxInUse never falls, and loading may have driven it up. So before the run the arena is
         filled up to MaxInUse with a block that nobody uses.
@@ -231,10 +257,10 @@ class Session:
         start = self.stats()
         if start["InUse"] != start["MaxInUse"]:
             raise OrtError(f"the arena could not be filled: {start}")
-        self.run(feeds, kept)
+        shapes = self.run(feeds, kept)
         end = self.stats()
         if end["InUse"] != start["InUse"]:
             raise OrtError(f"a run left memory behind: {start}, {end}")
         if ballast:
             self.api.call("AllocatorFree", self.allocator, ballast)
-        return end["MaxInUse"] - start["InUse"]
+        return end["MaxInUse"] - start["InUse"], shapes
