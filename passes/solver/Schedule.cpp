@@ -105,6 +105,7 @@ ScheduleResult schedule(const ScheduleProblem &problem,
   result.algorithm = "model order";
   uint64_t bound = quickBound(model);
   if (result.peak <= bound) {
+    result.bound = bound;
     result.optimal = true;
     return result;
   }
@@ -143,6 +144,7 @@ ScheduleResult schedule(const ScheduleProblem &problem,
       result.algorithm = improved.algorithm;
     }
   }
+  result.bound = bound;
   result.optimal = result.peak <= bound;
   for (const Segment &it : segments) {
     if (it.modelPeak <= result.peak) { // lowered in vain

@@ -69,9 +69,10 @@ struct ScheduleResult {
   std::vector<uint32_t> order; // the identity unless another is better
   uint64_t peak = 0;           // bytes, of `order`
   uint64_t modelPeak = 0;      // bytes, of the identity
-  bool optimal = false;
-  std::string_view algorithm; // what found the order, for people
-  uint64_t nodes = 0;         // spent
+  uint64_t bound = 0;          // bytes; proved: no order has a lower peak
+  bool optimal = false;        // the bound is reached
+  std::string_view algorithm;  // what found the order, for people
+  uint64_t nodes = 0;          // spent
 };
 
 /// One line that says what is malformed; empty if nothing is.

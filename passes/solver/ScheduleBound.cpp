@@ -9,42 +9,44 @@ namespace llmc::solver {
 
 namespace {
 
-/// No more than this can be saved at the step, whatever came before.
+/// No more than this can be saved at the step, whatever came before: every
+/// buffer takes part once at most.
 uint64_t mostSaved(const ScheduleModel &model, uint32_t step,
                    const Reach *reach) {
-  // A place that another step may make alive first: then none of the rules
-  // on which candidate wins can be relied on.
-  bool certain = reach != nullptr;
-  uint64_t all = 0, chosen = 0;
-  std::vector<uint32_t> froms, intos;
-  auto has = [](const std::vector<uint32_t> &list, uint32_t item) {
-    return std::find(list.begin(), list.end(), item) != list.end();
+  std::vector<std::pair<uint32_t, uint64_t>> froms, intos;
+  auto offer = [](auto &list, uint32_t buffer, uint64_t bytes) {
+    for (auto &[other, most] : list) {
+      if (other == buffer) {
+        most = std::max(most, bytes);
+        return;
+      }
+    }
+    list.emplace_back(buffer, bytes);
   };
   for (uint32_t index : model.takes[step]) {
     const ScheduleModel::Candidate &it = model.candidates[index];
     bool possible = true;
-    if (reach) {
-      for (uint32_t other : model.touchers[it.from]) {
-        possible &= other == step || !StepSets::has(reach->later[step], other);
-      }
-      for (uint32_t other : model.touchers[it.into]) {
-        bool before = StepSets::has(reach->earlier[step], other);
-        bool after = StepSets::has(reach->later[step], other);
-        possible &= other == step || !before;
-        certain &= before || after;
-      }
+    for (uint32_t other : model.touchers[it.from]) {
+      possible &=
+          !reach || other == step || !StepSets::has(reach->later[step], other);
     }
-    if (!possible) {
-      continue;
+    for (uint32_t other : model.touchers[it.into]) {
+      possible &= !reach || other == step ||
+                  !StepSets::has(reach->earlier[step], other);
     }
-    all += it.bytes;
-    if (!has(froms, it.from) && !has(intos, it.into)) {
-      froms.push_back(it.from);
-      intos.push_back(it.into);
-      chosen += it.bytes;
+    if (possible) {
+      offer(froms, it.from, it.bytes);
+      offer(intos, it.into, it.bytes);
     }
   }
-  return certain ? chosen : all;
+  uint64_t byFrom = 0, byInto = 0;
+  for (const auto &[buffer, bytes] : froms) {
+    byFrom += bytes;
+  }
+  for (const auto &[buffer, bytes] : intos) {
+    byInto += bytes;
+  }
+  return std::min(byFrom, byInto);
 }
 
 uint64_t alwaysAlive(const ScheduleModel &model) {
