@@ -30,6 +30,8 @@ std::string CompileOptions::str() const {
   out += allLogits ? " --logits all" : " --logits last";
   out += quantize == Quantize::Int8 ? " --quantize int8" : " --quantize none";
   out += policy == Policy::Naive ? " --policy naive" : " --policy planned";
+  out += reorder ? "" : " --order model";
+  out += inPlace ? "" : " --in-place off";
   return out;
 }
 

@@ -43,6 +43,8 @@ struct CompileOptions {
   std::string kvType = "auto"; // auto, f32, f16 or bf16
   Quantize quantize = Quantize::None;
   Policy policy = Policy::Planned;
+  bool reorder = true; // false: steps stay in the model's own order
+  bool inPlace = true; // false: every value has a buffer of its own
   Emit emit = Emit::Plan;
   std::string untilAfter;
   std::string dumpStages;

@@ -116,6 +116,8 @@ Result<Lowered> lower(mlir::MLIRContext &context, const CompileOptions &options,
   PlanPipelineOptions planOptions;
   planOptions.budget = budgetBytes;
   planOptions.policy = options.policy == Policy::Naive ? "naive" : "planned";
+  planOptions.order = options.reorder ? "planned" : "model";
+  planOptions.inPlace = options.inPlace;
   Result<void> planned =
       run([&](mlir::OpPassManager &pm) { buildPlanPipeline(pm, planOptions); },
           "the plan pipeline");

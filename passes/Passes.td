@@ -143,6 +143,46 @@ def LowerToPlanPass : Pass<"lower-to-plan", "::mlir::ModuleOp"> {
   let dependentDialects = ["::llmc::planir::PlanDialect"];
 }
 
+def PlanOrderPass : Pass<"plan-order", "::mlir::ModuleOp"> {
+  let summary = "Reorder the steps of each entry for a low peak of live bytes";
+  let description = [{
+    Steps move only as far as what they read and write allows. The peak counts
+    what plan-in-place will save. The model's own order stays unless another
+    one lowers the peak of the entry; `plan.peak` on an entry that was changed
+    says by how much:
+
+        plan.entry @main .. attributes {plan.peak = {model = 640, ordered = 512}}
+  }];
+  let options = [
+    Option<"nodes", "nodes", "uint64_t", /*default=*/"0",
+           "Effort of the search per entry, in nodes; 0: the default">,
+    Option<"inPlace", "in-place", "bool", /*default=*/"true",
+           "Count on plan-in-place">,
+  ];
+}
+
+def PlanInPlacePass : Pass<"plan-in-place", "::mlir::ModuleOp"> {
+  let summary = "Let buffers share a place where no step tells the difference";
+  let description = [{
+    A launch writes its result over an operand that dies there; producers write
+    into the result of a concatenation, readers of a slice read what it was cut
+    from, and the copies between are dropped:
+
+        plan.launch "pointwise"(read @e.a : f32[16], write @e.b : f32[16]) .. name "relu"
+        plan.launch "strided_copy"(read @e.b : f32[16], update @e.c : f32[32]) .. name "concat"
+    becomes (with @e.a where @e.c ends)
+        plan.launch "pointwise"(read @e.c + 64 : f32[16], write @e.c + 64 : f32[16]) .. name "relu"
+
+    With decisions-only nothing is rewritten: each launch with a candidate gets
+    an attribute `in_place`, one line per candidate, that says what would
+    happen or why not.
+  }];
+  let options = [
+    Option<"decisionsOnly", "decisions-only", "bool", /*default=*/"false",
+           "Only say, as attributes, what would be done and what not">,
+  ];
+}
+
 def PlanLivenessPass : Pass<"plan-liveness", "::mlir::ModuleOp"> {
   let summary = "Give every buffer of an entry its lifetime [start, end)";
   let description = [{

@@ -49,6 +49,14 @@ struct PlanPipelineOptions
   Option<std::string> policy{*this, "policy",
                              llvm::cl::desc("planned or naive"),
                              llvm::cl::init("planned")};
+  Option<std::string> order{
+      *this, "order",
+      llvm::cl::desc("Order of the steps: planned (low peak) or model"),
+      llvm::cl::init("planned")};
+  Option<bool> inPlace{
+      *this, "in-place",
+      llvm::cl::desc("Let buffers share a place where nothing is lost"),
+      llvm::cl::init(true)};
 };
 
 /// Verified graph -> placed, verified plan. If the budget cannot be met, the

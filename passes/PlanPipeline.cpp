@@ -10,10 +10,22 @@ using namespace mlir;
 namespace llmc {
 
 void buildPlanPipeline(OpPassManager &pm, const PlanPipelineOptions &options) {
-  // From here on the order of the steps is the order of execution. Passes that
-  // reorder steps or let an op write over its operand belong right after this
-  // one: placement must not see what they will change.
+  // From here on the order of the steps is the order of execution.
   pm.addPass(createLowerToPlanPass());
+
+  // Each value still has a buffer of its own, so steps are as free to move as
+  // they will ever be; once buffers share places they are not.
+  if (options.order == "planned") {
+    PlanOrderPassOptions order;
+    order.inPlace = options.inPlace;
+    pm.addPass(createPlanOrderPass(order));
+  }
+
+  // Relies on the final order: who is the last to read a buffer decides who may
+  // write over it. Placement must not see buffers and copies that go here.
+  if (options.inPlace) {
+    pm.addPass(createPlanInPlacePass());
+  }
 
   // The schedule is final: every buffer gets its lifetime.
   pm.addPass(createPlanLivenessPass());

@@ -17,10 +17,6 @@ namespace {
 constexpr uint32_t kReachSteps = 16'000;
 /// Looks at ready steps that a greedy order may cost.
 constexpr uint64_t kGreedyLooks = 10'000'000;
-/// Steps of the first windows.
-constexpr uint32_t kNarrow = 16;
-/// Times that an order is gone through to bring it nearer to the identity.
-constexpr int kPasses = 64;
 
 /// Always the ready step that raises the peak least; ties by what stays, by
 /// index. When the looks are spent, by index alone.
@@ -165,77 +161,45 @@ private:
   uint64_t reported = 0;
 };
 
-/// Lowers the peaks of an order one by one, by search in the steps around
-/// them, until it is enough or neither the nodes nor wider windows help.
-/// Returns the nodes spent.
-uint64_t lowerByWindows(const ScheduleModel &model, StepOrder &order,
-                        uint64_t enough, uint64_t nodes) {
-  uint64_t spent = 0;
-  uint32_t steps = model.steps;
-  for (uint32_t width = kNarrow; spent < nodes; width *= 2) {
+/// Lowers the peaks of the best order one by one, by search in the steps
+/// around them.
+void improveWindows(Both &both, uint64_t nodes) {
+  Improved &best = both.best;
+  uint64_t stop = best.nodes + nodes;
+  StepOrder order = best.order;
+  uint32_t steps = both.model.steps;
+  for (uint32_t width = 16; best.nodes < stop && !both.done(); width *= 2) {
     bool lowered = true;
-    while (lowered && spent < nodes) {
-      std::vector<uint64_t> during = duringOf(model, order);
+    while (lowered && best.nodes < stop && !both.done()) {
+      lowered = false;
+      std::vector<uint64_t> during = duringOf(both.model, order);
       uint32_t at =
           std::max_element(during.begin(), during.end()) - during.begin();
-      if (during[at] <= enough) {
-        return spent;
-      }
       uint32_t begin = at - std::min(at, width / 2);
       uint32_t end = std::min(steps, begin + width);
-      uint64_t outside = enough;
+      uint64_t outside = 0;
       for (uint32_t i = 0; i < steps; ++i) {
-        outside = std::max(outside, i < begin || i >= end ? during[i] : 0);
+        if (i < begin || i >= end) {
+          outside = std::max(outside, during[i]);
+        }
       }
-      Both window(windowOf(model, order, begin, end));
-      // Another step may need as much: this window is still to be lowered.
-      window.enough = std::min(outside, during[at] - 1);
-      Seek(window).run((nodes - spent) / 4 + 1);
-      spent += window.best.nodes + width + steps / 8;
-      lowered = window.best.peak < during[at];
-      if (lowered) {
+      Both window(windowOf(both.model, order, begin, end));
+      // A lower peak here may still leave the same one elsewhere.
+      window.enough = std::min(std::max(outside, both.enough), //
+                               during[at] - 1);
+      Seek(window).run((stop - best.nodes) / 4 + 1);
+      best.nodes += window.best.nodes + width;
+      if (window.best.peak < during[at]) {
         StepOrder part(order.begin() + begin, order.begin() + end);
         for (uint32_t i = begin; i < end; ++i) {
           order[i] = part[window.best.order[i - begin]];
         }
+        lowered = true;
+        both.offer(order, peakOf(both.model, order), "windows");
       }
     }
     if (width >= steps) {
       break;
-    }
-  }
-  return spent;
-}
-
-/// How far the steps are from where they were, all together.
-uint64_t displacement(const StepOrder &order) {
-  uint64_t sum = 0;
-  for (uint32_t i = 0; i < order.size(); ++i) {
-    sum += order[i] < i ? i - order[i] : order[i] - i;
-  }
-  return sum;
-}
-
-/// Takes back the changes, two neighbours at a time, that the peak does not
-/// need.
-void settleBack(const ScheduleModel &model, StepOrder &order, uint64_t peak) {
-  bool swapped = true;
-  for (int pass = 0; swapped && pass < kPasses; ++pass) {
-    swapped = false;
-    ScheduleState state(model);
-    for (size_t i = 0; i + 1 < order.size(); ++i) {
-      uint32_t first = order[i + 1], second = order[i];
-      if (first < second && state.isReady(first) &&
-          state.cost(first).during <= peak) {
-        state.execute(first);
-        bool fits = state.cost(second).during <= peak;
-        state.undo(first);
-        if (fits) {
-          std::swap(order[i], order[i + 1]);
-          swapped = true;
-        }
-      }
-      state.execute(order[i]);
     }
   }
 }
@@ -255,12 +219,7 @@ Improved improve(const ScheduleProblem &problem, uint64_t enough,
   }
   seek.run(nodes / 2);
   if (!both.done() && both.best.nodes < nodes) {
-    StepOrder order = both.best.order;
-    both.best.nodes +=
-        lowerByWindows(both.model, order, std::max(both.best.bound, enough),
-                       (nodes - both.best.nodes) / 2);
-    uint64_t peak = peakOf(both.model, order);
-    both.offer(std::move(order), peak, "windows");
+    improveWindows(both, (nodes - both.best.nodes) / 2);
   }
   if (!both.done() && both.best.nodes < nodes) {
     seek.run(nodes - both.best.nodes);
@@ -268,20 +227,26 @@ Improved improve(const ScheduleProblem &problem, uint64_t enough,
   return both.best;
 }
 
-uint64_t nearIdentity(const ScheduleProblem &problem, StepOrder &order,
-                      uint64_t peak, uint64_t nodes) {
-  ScheduleModel model(problem);
-  settleBack(model, order, peak);
-  StepOrder other(order.size());
-  std::iota(other.begin(), other.end(), 0);
-  uint64_t spent = lowerByWindows(model, other, peak, nodes);
-  if (peakOf(model, other) <= peak) {
-    settleBack(model, other, peak);
-    if (displacement(other) < displacement(order)) {
-      order = std::move(other);
+void settleBack(const ScheduleModel &model, StepOrder &order, uint64_t peak) {
+  bool swapped = true;
+  for (int pass = 0; swapped && pass < 64; ++pass) {
+    swapped = false;
+    ScheduleState state(model);
+    for (size_t i = 0; i + 1 < order.size(); ++i) {
+      uint32_t first = order[i + 1], second = order[i];
+      if (first < second && state.isReady(first) &&
+          state.cost(first).during <= peak) {
+        state.execute(first);
+        bool fits = state.cost(second).during <= peak;
+        state.undo(first);
+        if (fits) {
+          std::swap(order[i], order[i + 1]);
+          swapped = true;
+        }
+      }
+      state.execute(order[i]);
     }
   }
-  return spent;
 }
 
 } // namespace llmc::solver

@@ -71,6 +71,14 @@ void addOutputFlags(CLI::App &app, CompileFlags &flags) {
                  "naive: stream whole layers in order, for comparison")
       ->check(CLI::IsMember({"planned", "naive"}))
       ->capture_default_str();
+  app.add_option("--order", flags.order,
+                 "Order of the steps; model: the model's own, for comparison")
+      ->check(CLI::IsMember({"planned", "model"}))
+      ->capture_default_str();
+  app.add_option("--in-place", flags.inPlace,
+                 "off: every value gets a buffer of its own, for comparison")
+      ->check(CLI::IsMember({"on", "off"}))
+      ->capture_default_str();
   app.add_option("--emit", flags.emit,
                  "plan, exe (runtime, plan and weights in one file), or "
                  "print the graph or plan-ir")
@@ -152,6 +160,8 @@ Result<CompileOptions> toOptions(const CompileFlags &flags) {
   out.allLogits = flags.logits == "all";
   out.quantize = flags.quantize == "int8" ? Quantize::Int8 : Quantize::None;
   out.policy = flags.policy == "naive" ? Policy::Naive : Policy::Planned;
+  out.reorder = flags.order == "planned";
+  out.inPlace = flags.inPlace == "on";
   out.emit = flags.emit == "exe"       ? Emit::Exe
              : flags.emit == "graph"   ? Emit::Graph
              : flags.emit == "plan-ir" ? Emit::PlanIR

@@ -23,6 +23,8 @@ struct CompileFlags {
   std::string logits = "last";
   std::string quantize = "none";
   std::string policy = "planned";
+  std::string order = "planned";
+  std::string inPlace = "on";
   std::string emit = "plan";
 };
 
