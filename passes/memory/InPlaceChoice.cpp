@@ -411,17 +411,50 @@ private:
     }
     auto [a, inA] = locate(step.touches[0], step.copy->from);
     auto [b, inB] = locate(step.touches[1], step.copy->to);
-    // As if the copy were gone: it defines and expects, but moves nothing.
-    setDropped(number, a, b, true);
-    std::string problem = merge(a, inA, b, inB, nullptr, number);
-    if (!problem.empty()) {
-      setDropped(number, a, b, false);
+    // A buffer taken over piece by piece only fits as a whole.
+    SmallVector<uint32_t> together = alike(a, inA, b, inB);
+    if (together.size() > 1 && dropCopies(together, a, inA, b, inB).empty()) {
+      return {};
     }
-    out.dropped[number] = problem.empty();
+    return dropCopies({number}, a, inA, b, inB);
+  }
+
+  /// The copies that would be dropped as well if byte `inA` of a's group were
+  /// byte `inB` of b's.
+  SmallVector<uint32_t> alike(uint32_t a, uint64_t inA, uint32_t b,
+                              uint64_t inB) const {
+    SmallVector<uint32_t> steps;
+    for (const Use &use : groups[b].uses) {
+      const Step &step = model.steps[use.step];
+      if (!use.writes || use.dropped || !step.copy ||
+          !step.copy->obstacle.empty()) {
+        continue;
+      }
+      auto [from, inFrom] = locate(step.touches[0], step.copy->from);
+      auto [to, inTo] = locate(step.touches[1], step.copy->to);
+      if (from == a && to == b && inFrom + inB == inTo + inA) {
+        steps.push_back(use.step);
+      }
+    }
+    return steps;
+  }
+
+  std::string dropCopies(ArrayRef<uint32_t> steps, uint32_t a, uint64_t inA,
+                         uint32_t b, uint64_t inB) {
+    // As if the copies were gone: they define and expect, but move nothing.
+    setDropped(steps, a, b, true);
+    std::string problem = merge(a, inA, b, inB, nullptr, steps.front());
+    if (!problem.empty()) {
+      setDropped(steps, a, b, false);
+    }
+    for (uint32_t step : steps) {
+      out.dropped[step] = problem.empty();
+    }
     return problem;
   }
 
-  void setDropped(uint32_t step, uint32_t a, uint32_t b, bool dropped) {
+  void setDropped(ArrayRef<uint32_t> steps, uint32_t a, uint32_t b,
+                  bool dropped) {
     SmallVector<uint32_t, 2> both = {a};
     if (a != b) {
       both.push_back(b);
@@ -429,7 +462,9 @@ private:
     for (uint32_t group : both) {
       count(groups[group], -1);
       for (Use &use : groups[group].uses) {
-        use.dropped = use.step == step ? dropped : use.dropped;
+        if (llvm::is_contained(steps, use.step)) {
+          use.dropped = dropped;
+        }
       }
       count(groups[group], +1);
     }

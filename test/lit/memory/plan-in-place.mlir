@@ -62,3 +62,24 @@ plan.entry @cat symbols {} inputs [{name = "in", role = "generic", dtype = "f32"
   // CHECK-NEXT: "strided_copy"(read @cat.c : f32[4, 4], write @cat.t : f32[4, 4])
   plan.launch "strided_copy"(read @cat.c : f32[4, 4], write @cat.t : f32[4, 4]) params [0, 0, 4, 4, 1, 4, 4, 1] ints [2] name "turn"
 }
+
+// Two halves of one buffer, copied side by side into another: only together do
+// they fit, and then neither copy is needed.
+
+// CHECK-DAG: plan.buffer @both.qkv activation device size 96
+// CHECK-NOT: @both.kv activation
+plan.buffer @both.in input device size 96 in @both
+plan.buffer @both.qkv activation device size 96 in @both
+plan.buffer @both.kv activation device size 64 in @both
+plan.buffer @both.out output device size 64 in @both
+
+// CHECK-LABEL: plan.entry @both
+plan.entry @both symbols {} inputs [{name = "in", role = "generic", dtype = "f32", buffer = @both.in, dims = [24]}]
+    outputs [{name = "out", role = "generic", dtype = "f32", buffer = @both.out, dims = [16]}] derived {} {
+  plan.launch "reduce"(read @both.in : f32[24], write @both.qkv : f32[24]) ints [0, 0] name "qkv"
+  plan.launch "strided_copy"(read @both.qkv : f32[24], update @both.kv : f32[16]) params [8, 0, 8, 1, 1] ints [1] name "k"
+  plan.launch "strided_copy"(read @both.qkv : f32[24], update @both.kv : f32[16]) params [16, 8, 8, 1, 1] ints [1] name "v"
+  // CHECK-NEXT: name "qkv"
+  // CHECK-NEXT: "reduce"(read @both.qkv + 32 : f32[16]
+  plan.launch "reduce"(read @both.kv : f32[16], write @both.out : f32[16]) ints [0, 0] name "read"
+}
