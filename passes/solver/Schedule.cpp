@@ -7,6 +7,9 @@
 
 #include <algorithm>
 #include <cassert>
+#include <cstdio>
+#include <cstdlib>
+#include <functional>
 #include <numeric>
 
 namespace llmc::solver {
@@ -96,7 +99,11 @@ uint64_t peakOf(const ScheduleProblem &problem,
 
 ScheduleResult schedule(const ScheduleProblem &problem,
                         const ScheduleLimits &limits) {
-  assert(check(problem).empty());
+  if (std::string wrong = check(problem); !wrong.empty()) {
+    // A bug of the caller; an order of such a problem would mean nothing.
+    std::fprintf(stderr, "schedule: %s\n", wrong.c_str());
+    std::abort();
+  }
   ScheduleModel model(problem);
   ScheduleResult result;
   result.order.resize(problem.steps);

@@ -85,7 +85,7 @@ bool isOrder(const ScheduleProblem &problem, std::span<const uint32_t> order);
 uint64_t peakOf(const ScheduleProblem &problem,
                 std::span<const uint32_t> order);
 
-/// The problem must be well-formed (see check). Deterministic; never worse
+/// Aborts, saying why, if the problem is malformed. Deterministic; never worse
 /// than the identity, which is kept where nothing is gained.
 ScheduleResult schedule(const ScheduleProblem &problem,
                         const ScheduleLimits &limits = {});
