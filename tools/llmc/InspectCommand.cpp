@@ -4,6 +4,7 @@
 #include "runtime/plan/PlanReader.h"
 #include "runtime/plan/Report.h"
 #include "tools/llmc/Commands.h"
+#include "tools/llmc/inspect/HtmlReport.h"
 
 #include <cstdio>
 #include <memory>
@@ -34,6 +35,7 @@ Action addInspectCommand(CLI::App &app) {
     std::string plan;
     bool json = false;
     std::string csv;
+    std::string html;
   };
   auto flags = std::make_shared<Flags>();
   command->add_option("plan", flags->plan, "A plan made by llmc compile")
@@ -41,6 +43,10 @@ Action addInspectCommand(CLI::App &app) {
       ->type_name("PLAN");
   command->add_flag("--json", flags->json, "Print JSON");
   command->add_option("--csv", flags->csv, "Write the buffers as a table")
+      ->type_name("FILE");
+  command
+      ->add_option("--html", flags->html,
+                   "Write one page that shows the plan: open it in a browser")
       ->type_name("FILE");
   return [flags]() -> int {
     Result<plan::Plan> plan = plan::readPlan(flags->plan);
@@ -52,6 +58,14 @@ Action addInspectCommand(CLI::App &app) {
           !done) {
         return fail(done.error());
       }
+    }
+    if (!flags->html.empty()) {
+      if (Result<void> done = writeText(flags->html, htmlReport(*plan));
+          !done) {
+        return fail(done.error());
+      }
+    }
+    if (!flags->json && (!flags->csv.empty() || !flags->html.empty())) {
       return 0;
     }
     std::string text =
