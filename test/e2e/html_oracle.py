@@ -1,5 +1,9 @@
 """What a page of `inspect --html` must show, computed from `inspect --json` alone."""
 
+import itertools
+
+import numpy as np
+
 KIND_GROUPS = {
     "weight": "weights",
     "state": "state",
@@ -74,3 +78,35 @@ class Oracle:
                 b["entry"] is None or (b["entry"] == entry and b["start"] <= step < b["end"])
             )
         ]
+
+
+# Machado, Oliveira and Fernandes 2009, complete deficiency, on linear RGB.
+DEFICIENCIES = {
+    "none": np.eye(3),
+    "protanopia": [[0.1523, 1.0526, -0.2049], [0.1145, 0.7863, 0.0992], [-0.0039, -0.0481, 1.0520]],
+    "deuteranopia": [[0.3673, 0.8606, -0.2280], [0.2801, 0.6725, 0.0474], [-0.0118, 0.0429, 0.9689]],
+    "tritanopia": [[1.2555, -0.0767, -0.1788], [-0.0784, 0.9308, 0.1476], [0.0047, 0.6914, 0.3039]],
+}
+TO_XYZ = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
+
+
+def lab(linear):
+    """CIE L*a*b* of linear RGB."""
+    xyz = TO_XYZ @ np.clip(linear, 0, 1) / np.array([0.9505, 1, 1.089])
+    x, y, z = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
+    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
+def closest_colours(colours):
+    """(distance in L*a*b*, deficiency, two names) of the pair of "#rrggbb" most easily confused."""
+    found = []
+    for deficiency, matrix in DEFICIENCIES.items():
+        seen = {}
+        for name, text in colours.items():
+            value = np.array([int(text[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+            linear = np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
+            seen[name] = lab(np.array(matrix) @ linear)
+        for one, other in itertools.combinations(seen, 2):
+            distance = float(np.linalg.norm(seen[one] - seen[other]))
+            found.append((round(distance, 1), deficiency, one, other))
+    return min(found)

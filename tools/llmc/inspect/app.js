@@ -159,6 +159,14 @@ class App {
     this.drawOverlays();
   }
 
+  /** Outlines what the pointer is on in the list. */
+  point(buffer) {
+    if (buffer !== this.hover) {
+      this.hover = buffer;
+      this.drawOverlays();
+    }
+  }
+
   /** The buffer in the middle third, with its neighbours around. */
   zoomTo(buffer) {
     const { model, scene } = this;

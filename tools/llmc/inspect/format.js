@@ -88,6 +88,25 @@ function shorten(text, length) {
   return `${text.slice(0, head)}…${text.slice(text.length - (length - 1 - head))}`;
 }
 
+/** Of a path the last parts that fit, of other names both ends. */
+function shortenPath(text, length) {
+  const slash = text.length > length ? text.indexOf("/", text.length - length + 1) : -1;
+  return slash < 0 ? shorten(text, length) : `…${text.slice(slash)}`;
+}
+
+/** Fills a node with a name whose end stays in sight when there is no room. */
+function fillName(node, text) {
+  const tail = 18;
+  node.classList.add("split");
+  if (node.childNodes.length !== 2) {
+    node.replaceChildren(element("span"), element("span"));
+  }
+  const at = text.length > tail + 6 ? text.length - tail : text.length;
+  node.firstChild.textContent = text.slice(0, at);
+  node.lastChild.textContent = text.slice(at);
+  node.title = text;
+}
+
 function element(tag, className, text) {
   const made = document.createElement(tag);
   if (className) {

@@ -187,12 +187,14 @@ class Picture {
     }
   }
 
-  /** Without the entry's name in front, which the picture is all about. */
+  /** Without what place and colour say already: the entry, "stream", the packing. */
   shortName(id) {
     const { model, scene } = this.app;
-    const prefix = `${model.entries[scene.entry].name}.`;
-    const name = model.names[id];
-    return model.entry[id] >= 0 && name.startsWith(prefix) ? name.slice(prefix.length) : name;
+    let name = model.names[id];
+    for (const part of model.entry[id] >= 0 ? [`${model.entries[scene.entry].name}.`, "stream."] : []) {
+      name = name.startsWith(part) && name.length > part.length ? name.slice(part.length) : name;
+    }
+    return name.endsWith(".panel64") ? name.slice(0, -8) : name;
   }
 
   /** The name, shortened to a width; measured once per name. */
@@ -206,7 +208,7 @@ class Picture {
       return name;
     }
     const letters = Math.floor((room / width) * Math.min(name.length, 300)) - 1;
-    return letters < 6 ? "" : shorten(name, letters);
+    return letters < 6 ? "" : shortenPath(name, letters);
   }
 
   /** Outlines of the chosen and the hovered buffer, and the marked steps. */

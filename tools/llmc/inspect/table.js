@@ -90,6 +90,11 @@ class Table {
   listen() {
     this.rows.addEventListener("scroll", () => this.draw(), { passive: true });
     this.rows.addEventListener("keydown", (event) => this.key(event));
+    this.rows.addEventListener("pointermove", (event) => {
+      const row = event.target.closest(".row");
+      this.app.point(row ? Number(row.dataset.buffer) : -1);
+    });
+    this.rows.addEventListener("pointerleave", () => this.app.point(-1));
     this.rows.addEventListener("click", (event) => {
       const row = event.target.closest(".row");
       if (row) {
@@ -208,8 +213,7 @@ class Table {
     row.id = `row-${at}`;
     row.setAttribute("aria-rowindex", String(at + 2));
     const [name, kind, entry, tier, offset, size, start, end] = row.children;
-    name.textContent = model.names[i];
-    name.title = model.names[i];
+    fillName(name, model.names[i]);
     kind.firstChild.style.background = `var(--${GROUPS[model.group[i]].key})`;
     kind.lastChild.data = model.kinds[model.kind[i]];
     entry.textContent = this.entryName(i);

@@ -108,14 +108,16 @@ function showDetails(app) {
     return;
   }
   const name = element("div", "name");
-  name.append(swatch(app.model.group[app.chosen]), app.model.names[app.chosen]);
-  name.title = app.model.names[app.chosen];
+  const words = element("span");
+  fillName(words, app.model.names[app.chosen]);
+  name.append(swatch(app.model.group[app.chosen]), words);
   const row = element("div", "facts");
   const steps = element("div", "facts steps");
   for (const [label, text] of bufferFacts(app, app.chosen)) {
     const item = element("span", "", `${label} `);
-    item.append(element("b", "", text));
-    item.title = text;
+    const value = element("b");
+    fillName(value, text);
+    item.append(value);
     (label === "From" || label === "To" ? steps : row).append(item);
   }
   node.replaceChildren(name, row, steps);
@@ -151,7 +153,7 @@ function showFigures(app) {
       `${formatBytes(summary.arena_bytes)} ÷ ${formatBytes(bound)}`],
     ["Activations ÷ lower bound", [formatRatio(summary.activation_peak_bytes, summary.lower_bound_bytes), ""],
       `${formatBytes(summary.activation_peak_bytes)} ÷ ${formatBytes(summary.lower_bound_bytes)}`],
-    [`Peak of ${entry.name}`, split(formatBytes(scene.peakBytes)), `step ${formatCount(scene.peakStep)} of ${formatCount(scene.steps)}`],
+    [`Peak of ${entry.name}${scene.tier > 0 ? `, ${model.tiers[scene.tier]}` : ""}`, split(formatBytes(scene.peakBytes)), `step ${formatCount(scene.peakStep)} of ${formatCount(scene.steps)}`],
     [`Streamed per ${entry.name}`, split(formatBytes(entry.streamed_bytes ?? 0)), summary.weights_bytes > 0 ? `of ${formatBytes(summary.weights_bytes)} weights` : ""],
     [`Predicted ${entry.name}`, seconds > 0 ? split(formatSeconds(seconds)) : ["–", ""],
       entry.bound_by ? `bound by ${entry.bound_by}` : ""],

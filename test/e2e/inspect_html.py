@@ -15,7 +15,7 @@ import sys
 
 import browser
 import suite
-from html_oracle import Oracle
+from html_oracle import Oracle, closest_colours
 from model_list import DECODERS
 from suite import REPO, Failure, Skip
 
@@ -132,9 +132,9 @@ class Page:
         self.js("(r => r.scrollTop = r.scrollHeight)(llmcPlan.table.rows)")
         self.chromium.settle()
         row = self.js(
-            "[...llmcPlan.table.rows.querySelectorAll('.row:not([hidden])')]"
+            "[...[...llmcPlan.table.rows.querySelectorAll('.row:not([hidden])')]"
             ".sort((a, b) => a.dataset.at - b.dataset.at).at(-1)"
-            ".innerText.trim().split('\\n').map(s => s.trim())"
+            ".children].map(cell => cell.textContent)"
         )
         smallest = min(self.report["buffers"], key=lambda b: b["size"])
         rows = [b["name"] for b in self.report["buffers"] if b["size"] == smallest["size"]]
@@ -406,6 +406,19 @@ def synthetic_page(chromium, tool, folder, options):
     )
 
 
+def distinct_colours():
+    """The kinds can be told apart in both modes, whatever colours the reader sees."""
+    css = (REPO / "tools" / "llmc" / "inspect" / "page.css").read_text()
+    notes = []
+    for mode, text in zip(("light", "dark"), css.split("@media (prefers-color-scheme: dark)")):
+        colours = {g: re.search(rf"--{g}: (#[0-9a-f]{{6}});", text)[1] for g in GROUPS}
+        distance, deficiency, one, other = closest_colours(colours)
+        words = f"{mode}: {one} and {other} are {distance} apart with deficiency {deficiency}"
+        expect(distance >= 20, words)
+        notes.append(words)
+    return "; ".join(notes)
+
+
 def main():
     options = suite.parser(__doc__).parse_args()
     tests = suite.Suite(options)
@@ -415,6 +428,7 @@ def main():
     if not path:
         print("SKIP html: no Chromium (Debian package chromium)\n0 passed, 0 failed, 1 skipped")
         return 0
+    tests.add("colours", distinct_colours)
     models = {model.name: model for model in DECODERS}
     with browser.Browser(path) as chromium:
         for name in ("example", "stories-dynamo"):
