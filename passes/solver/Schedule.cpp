@@ -153,16 +153,25 @@ ScheduleResult schedule(const ScheduleProblem &problem,
   }
   result.bound = bound;
   result.optimal = result.peak <= bound;
-  for (const Segment &it : segments) {
-    if (it.modelPeak <= result.peak) { // lowered in vain
-      std::iota(result.order.begin() + it.begin, result.order.begin() + it.end,
-                it.begin);
-    }
-  }
   if (result.peak == result.modelPeak) {
+    result.order = identity;
     result.algorithm = "model order";
-  } else {
-    settleBack(model, result.order, result.peak);
+    return result;
+  }
+  for (const Segment &it : segments) {
+    auto begin = result.order.begin() + it.begin;
+    if (it.modelPeak <= result.peak) { // lowered in vain, if at all
+      std::iota(begin, result.order.begin() + it.end, it.begin);
+      continue;
+    }
+    StepOrder part(begin, result.order.begin() + it.end);
+    for (uint32_t &step : part) {
+      step -= it.begin;
+    }
+    result.nodes += nearIdentity(windowOf(model, identity, it.begin, it.end),
+                                 part, result.peak, limits.nodes / 16);
+    std::transform(part.begin(), part.end(), begin,
+                   [&](uint32_t step) { return step + it.begin; });
   }
   return result;
 }

@@ -3,6 +3,7 @@
 #include "passes/solver/ScheduleImprove.h"
 
 #include "passes/solver/ScheduleSearch.h"
+#include "passes/solver/ScheduleTree.h"
 
 #include <algorithm>
 #include <numeric>
@@ -14,9 +15,13 @@ namespace llmc::solver {
 namespace {
 
 /// Problems up to this size have their reach computed: two bits per pair.
-constexpr uint32_t kReachSteps = 16'000;
+constexpr uint32_t kReachSteps = 20'000;
 /// Looks at ready steps that a greedy order may cost.
 constexpr uint64_t kGreedyLooks = 10'000'000;
+/// Steps of the first windows.
+constexpr uint32_t kNarrow = 16;
+/// Times that an order is gone through to bring it nearer to the identity.
+constexpr int kPasses = 64;
 
 /// Always the ready step that raises the peak least; ties by what stays, by
 /// index. When the looks are spent, by index alone.
@@ -80,14 +85,23 @@ struct Both {
   Improved best;
 };
 
-void offerGreedy(Both &both) {
-  StepOrder order = greedyOrder(both.model);
-  uint64_t peak = peakOf(both.model, order);
-  both.offer(std::move(order), peak, "greedy");
-  if (!both.done()) {
-    order = mirrored(greedyOrder(both.mirror));
-    peak = peakOf(both.model, order);
-    both.offer(std::move(order), peak, "greedy from the end");
+/// What can be had without a search.
+void offerCheap(Both &both) {
+  struct {
+    StepOrder (*make)(const ScheduleModel &);
+    bool fromEnd;
+    std::string_view name;
+  } const ways[] = {{greedyOrder, false, "greedy"},
+                    {greedyOrder, true, "greedy from the end"},
+                    {treeOrder, false, "tree"},
+                    {treeOrder, true, "tree from the end"}};
+  for (const auto &way : ways) {
+    if (!both.done()) {
+      StepOrder order =
+          way.fromEnd ? mirrored(way.make(both.mirror)) : way.make(both.model);
+      uint64_t peak = peakOf(both.model, order);
+      both.offer(std::move(order), peak, way.name);
+    }
   }
 }
 
@@ -161,75 +175,89 @@ private:
   uint64_t reported = 0;
 };
 
-/// Lowers the peaks of the best order one by one, by search in the steps
-/// around them.
-void improveWindows(Both &both, uint64_t nodes) {
-  Improved &best = both.best;
-  uint64_t stop = best.nodes + nodes;
-  StepOrder order = best.order;
-  uint32_t steps = both.model.steps;
-  for (uint32_t width = 16; best.nodes < stop && !both.done(); width *= 2) {
+/// Lowers the peaks of an order one by one, by search in the steps around
+/// them, until it is enough or neither the nodes nor wider windows help.
+/// Returns the nodes spent.
+uint64_t lowerByWindows(const ScheduleModel &model, StepOrder &order,
+                        uint64_t enough, uint64_t nodes) {
+  uint64_t spent = 0;
+  uint32_t steps = model.steps;
+  for (uint32_t width = kNarrow; spent < nodes; width *= 2) {
     bool lowered = true;
-    while (lowered && best.nodes < stop && !both.done()) {
-      lowered = false;
-      std::vector<uint64_t> during = duringOf(both.model, order);
+    while (lowered && spent < nodes) {
+      std::vector<uint64_t> during = duringOf(model, order);
       uint32_t at =
           std::max_element(during.begin(), during.end()) - during.begin();
+      if (during[at] <= enough) {
+        return spent;
+      }
       uint32_t begin = at - std::min(at, width / 2);
       uint32_t end = std::min(steps, begin + width);
-      uint64_t outside = 0;
+      uint64_t outside = enough;
       for (uint32_t i = 0; i < steps; ++i) {
-        if (i < begin || i >= end) {
-          outside = std::max(outside, during[i]);
-        }
+        outside = std::max(outside, i < begin || i >= end ? during[i] : 0);
       }
-      Both window(windowOf(both.model, order, begin, end));
-      // A lower peak here may still leave the same one elsewhere.
-      window.enough = std::min(std::max(outside, both.enough), //
-                               during[at] - 1);
-      Seek(window).run((stop - best.nodes) / 4 + 1);
-      best.nodes += window.best.nodes + width;
-      if (window.best.peak < during[at]) {
+      Both window(windowOf(model, order, begin, end));
+      // Another step may need as much: this window is still to be lowered.
+      window.enough = std::min(outside, during[at] - 1);
+      Seek(window).run((nodes - spent) / 4 + 1);
+      spent += window.best.nodes + width + steps / 8;
+      lowered = window.best.peak < during[at];
+      if (lowered) {
         StepOrder part(order.begin() + begin, order.begin() + end);
         for (uint32_t i = begin; i < end; ++i) {
           order[i] = part[window.best.order[i - begin]];
         }
-        lowered = true;
-        both.offer(order, peakOf(both.model, order), "windows");
       }
     }
     if (width >= steps) {
       break;
     }
   }
+  return spent;
 }
 
-} // namespace
-
-Improved improve(const ScheduleProblem &problem, uint64_t enough,
-                 uint64_t nodes) {
-  Both both(problem);
-  both.enough = enough;
-  if (both.done()) {
-    return both.best;
+/// How far the steps are from where they were, all together.
+uint64_t displacement(const StepOrder &order) {
+  uint64_t sum = 0;
+  for (uint32_t i = 0; i < order.size(); ++i) {
+    sum += order[i] < i ? i - order[i] : order[i] - i;
   }
-  Seek seek(both);
-  if (!both.done()) {
-    offerGreedy(both);
-  }
-  seek.run(nodes / 2);
-  if (!both.done() && both.best.nodes < nodes) {
-    improveWindows(both, (nodes - both.best.nodes) / 2);
-  }
-  if (!both.done() && both.best.nodes < nodes) {
-    seek.run(nodes - both.best.nodes);
-  }
-  return both.best;
+  return sum;
 }
 
-void settleBack(const ScheduleModel &model, StepOrder &order, uint64_t peak) {
+/// Puts the steps of ever smaller blocks of the order back in sequence where
+/// the peak stays.
+void sortBlocks(const ScheduleModel &model, StepOrder &order, uint64_t peak) {
+  for (size_t width = order.size(); width > 2; width = (width + 1) / 2) {
+    ScheduleState state(model);
+    for (size_t begin = 0; begin < order.size(); begin += width) {
+      size_t end = std::min(begin + width, order.size());
+      StepOrder block(order.begin() + begin, order.begin() + end);
+      std::sort(block.begin(), block.end());
+      size_t done = 0;
+      while (done < block.size() && state.cost(block[done]).during <= peak) {
+        state.execute(block[done++]);
+      }
+      if (done == block.size()) {
+        std::copy(block.begin(), block.end(), order.begin() + begin);
+        continue;
+      }
+      while (done > 0) {
+        state.undo(block[--done]);
+      }
+      for (size_t i = begin; i < end; ++i) {
+        state.execute(order[i]);
+      }
+    }
+  }
+}
+
+/// Likewise two neighbours at a time.
+void sortNeighbours(const ScheduleModel &model, StepOrder &order,
+                    uint64_t peak) {
   bool swapped = true;
-  for (int pass = 0; swapped && pass < 64; ++pass) {
+  for (int pass = 0; swapped && pass < kPasses; ++pass) {
     swapped = false;
     ScheduleState state(model);
     for (size_t i = 0; i + 1 < order.size(); ++i) {
@@ -247,6 +275,53 @@ void settleBack(const ScheduleModel &model, StepOrder &order, uint64_t peak) {
       state.execute(order[i]);
     }
   }
+}
+
+void settleBack(const ScheduleModel &model, StepOrder &order, uint64_t peak) {
+  sortBlocks(model, order, peak);
+  sortNeighbours(model, order, peak);
+}
+
+} // namespace
+
+Improved improve(const ScheduleProblem &problem, uint64_t enough,
+                 uint64_t nodes) {
+  Both both(problem);
+  both.enough = enough;
+  if (both.done()) {
+    return both.best;
+  }
+  Seek seek(both);
+  offerCheap(both);
+  seek.run(nodes / 2);
+  if (!both.done() && both.best.nodes < nodes) {
+    StepOrder order = both.best.order;
+    both.best.nodes +=
+        lowerByWindows(both.model, order, std::max(both.best.bound, enough),
+                       (nodes - both.best.nodes) / 2);
+    uint64_t peak = peakOf(both.model, order);
+    both.offer(std::move(order), peak, "windows");
+  }
+  if (!both.done() && both.best.nodes < nodes) {
+    seek.run(nodes - both.best.nodes);
+  }
+  return both.best;
+}
+
+uint64_t nearIdentity(const ScheduleProblem &problem, StepOrder &order,
+                      uint64_t peak, uint64_t nodes) {
+  ScheduleModel model(problem);
+  settleBack(model, order, peak);
+  StepOrder other(order.size());
+  std::iota(other.begin(), other.end(), 0);
+  uint64_t spent = lowerByWindows(model, other, peak, nodes);
+  if (peakOf(model, other) <= peak) {
+    settleBack(model, other, peak);
+    if (displacement(other) < displacement(order)) {
+      order = std::move(other);
+    }
+  }
+  return spent;
 }
 
 } // namespace llmc::solver

@@ -16,19 +16,21 @@
 namespace llmc::solver {
 
 struct Improved {
-  StepOrder order; // the identity unless another has a lower peak
-  uint64_t peak = 0;
-  uint64_t bound = 0;
-  uint64_t nodes = 0;
+  StepOrder order;    // the identity unless another has a lower peak
+  uint64_t peak = 0;  // bytes
+  uint64_t bound = 0; // bytes
+  uint64_t nodes = 0; // spent
   std::string_view algorithm;
 };
 
+/// Lowers the peak of the identity.
 Improved improve(const ScheduleProblem &problem, uint64_t enough,
                  uint64_t nodes);
 
-/// Takes back the changes to the identity, two neighbours at a time, that the
-/// peak does not need.
-void settleBack(const ScheduleModel &model, StepOrder &order, uint64_t peak);
+/// Brings the order nearer to the identity as far as the peak, which it has,
+/// is kept. Returns the nodes spent.
+uint64_t nearIdentity(const ScheduleProblem &problem, StepOrder &order,
+                      uint64_t peak, uint64_t nodes);
 
 } // namespace llmc::solver
 

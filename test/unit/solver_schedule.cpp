@@ -402,16 +402,15 @@ TEST(ScheduleSearch, AStepLastMayCostAnotherItsTakeovers) {
   ScheduleProblem problem;
   problem.steps = 2;
   enum : uint32_t { X, Y, F, G };
-  problem.buffers = {{1, {0, 1}, true, false},
-                     {100, {0}, true, false},
-                     {1, {0}, false, true},
-                     {100, {0}, false, true},
-                     {5, {1}, false, true}};
+  problem.buffers = {
+      {1, {0, 1}, true, false}, {100, {0}, true, false},
+      {1, {0}, false, true},    {100, {0}, false, true},
+      {5, {1}, false, true},    {10, {0}, false, false}}; // scratch
   problem.takeovers = {{0, X, F}, {0, Y, F}, {0, Y, G}};
   ScheduleModel model(problem), mirror(problem, true);
-  EXPECT_EQ(peakOf(problem, identity(2)), 201u);
+  EXPECT_EQ(peakOf(problem, identity(2)), 211u);
   ScheduleSearch search(model, mirror, nullptr);
-  EXPECT_EQ(search.run(105, 1000), OrderVerdict::Impossible);
-  ASSERT_EQ(search.run(106, 1000), OrderVerdict::Found);
+  EXPECT_EQ(search.run(115, 1000), OrderVerdict::Impossible);
+  ASSERT_EQ(search.run(116, 1000), OrderVerdict::Found);
   EXPECT_EQ(search.order(), (StepOrder{1, 0}));
 }

@@ -61,12 +61,38 @@ private:
   ScheduleProblem problem;
 };
 
-/// Liu's algorithm. A tree whose root is its last step; every other step has
-/// one reader, `parent`. An order of a subtree is a sequence of hills and
+/// The root is the last step; every other has one reader.
+struct Tree {
+  std::vector<uint64_t> size; // bytes
+  std::vector<uint32_t> parent;
+};
+
+/// Parents are at most `reach` steps away.
+Tree randomTree(Random &random, uint32_t count, uint32_t reach) {
+  Tree tree;
+  for (uint32_t node = 0; node < count; ++node) {
+    tree.size.push_back(1 + random() % 50);
+    uint32_t later = std::min(count - node - 1, 1 + random() % reach);
+    tree.parent.push_back(later == 0 ? node : node + 1 + random() % later);
+  }
+  return tree;
+}
+
+ScheduleProblem problemOf(const Tree &tree) {
+  std::vector<std::vector<uint32_t>> children(tree.size.size());
+  Graph graph;
+  for (uint32_t node = 0; node < tree.size.size(); ++node) {
+    graph.add(tree.size[node], children[node]);
+    children[tree.parent[node]].push_back(node);
+  }
+  return graph.take();
+}
+
+/// Liu's algorithm. An order of a subtree is a sequence of hills and
 /// valleys; the best order of a node is its children's sequences merged by
 /// falling hill - valley, then the node.
-uint64_t liuOptimum(const std::vector<uint64_t> &size,
-                    const std::vector<uint32_t> &parent) {
+uint64_t liuOptimum(const Tree &tree) {
+  const auto &[size, parent] = tree;
   struct Part {
     uint64_t hill, valley; // bytes above what was there before the subtree
   };
@@ -225,30 +251,28 @@ TEST(ScheduleTree, AsLowAsLiu) {
   Random random(1);
   int lowered = 0;
   for (int round = 0; round < 400; ++round) {
-    uint32_t count = 3 + random() % 40;
-    std::vector<uint64_t> size(count);
-    std::vector<uint32_t> parent(count);
-    std::vector<std::vector<uint32_t>> children(count);
-    for (uint32_t node = 0; node < count; ++node) {
-      size[node] = 1 + random() % 50;
-      if (node + 1 < count) {
-        uint32_t reach = std::min(count - node - 1, 1 + random() % 12);
-        parent[node] = node + 1 + random() % reach;
-        children[parent[node]].push_back(node);
-      }
-    }
-    Graph graph;
-    for (uint32_t node = 0; node < count; ++node) {
-      graph.add(size[node], children[node]);
-    }
-    ScheduleProblem problem = graph.take();
+    Tree tree = randomTree(random, 3 + random() % 40, 12);
+    ScheduleProblem problem = problemOf(tree);
     ScheduleResult result = schedule(problem);
     expectSound(problem, result);
     EXPECT_TRUE(result.optimal);
-    ASSERT_EQ(result.peak, liuOptimum(size, parent)) << "round " << round;
+    ASSERT_EQ(result.peak, liuOptimum(tree)) << "round " << round;
     lowered += result.peak < result.modelPeak;
   }
   EXPECT_GT(lowered, 200);
+}
+
+TEST(ScheduleTree, AsLowAsLiuWithoutSearch) {
+  Random random(2);
+  for (int round = 0; round < 20; ++round) {
+    Tree tree = randomTree(random, 1500, 200);
+    ScheduleProblem problem = problemOf(tree);
+    ScheduleResult result = schedule(problem, {0});
+    EXPECT_EQ(result.nodes, 0u);
+    EXPECT_EQ(result.peak, peakOf(problem, result.order));
+    ASSERT_EQ(result.peak, liuOptimum(tree)) << "round " << round;
+    EXPECT_LT(result.peak * 2, result.modelPeak);
+  }
 }
 
 TEST(ScheduleGraphs, InceptionBranchByBranch) {
@@ -366,4 +390,26 @@ TEST(ScheduleLimits, FewStepsMove) {
     moved += result.order[i] != i;
   }
   EXPECT_EQ(moved, 2u);
+}
+
+TEST(ScheduleLimits, FewStepsMoveWhereGreedyMovesAll) {
+  Random random(6);
+  Graph graph;
+  for (uint32_t step = 0; step < 400; ++step) {
+    std::vector<uint32_t> inputs;
+    for (uint32_t count = step == 0 ? 0 : random() % 4; count > 0; --count) {
+      inputs.push_back(step - 1 - random() % std::min(step, 20u));
+    }
+    graph.add(1 + random() % 1000, inputs);
+  }
+  ScheduleProblem problem = graph.take();
+  ScheduleResult result = schedule(problem);
+  expectSound(problem, result);
+  EXPECT_TRUE(result.optimal);
+  EXPECT_LT(result.peak, result.modelPeak);
+  uint32_t moved = 0;
+  for (uint32_t i = 0; i < problem.steps; ++i) {
+    moved += result.order[i] != i;
+  }
+  EXPECT_LT(moved, problem.steps / 4);
 }
