@@ -398,12 +398,15 @@ def synthetic_page(chromium, tool, folder, options):
     words = check_page(page, closer=True)
     names = [b["name"] for b in page.report["buffers"]]
     expect(any("</script>" in name for name in names), "no name tries to end the script")
-    page.open()
-    work, work95, gap, gap95 = page.frames()
-    return (
-        f"{words}; {page.file.stat().st_size / 1e6:.1f} MB; a frame takes {work:.1f} ms"
-        f" (95 %: {work95:.1f}), {gap:.1f} ms apart (95 %: {gap95:.1f})"
-    )
+    words += f"; {page.file.stat().st_size / 1e6:.1f} MB"
+    for scale in (1, 2):
+        page.open(scale=scale)
+        work, work95, gap, gap95 = page.frames()
+        words += (
+            f"; at {scale} device pixels per pixel a frame takes {work:.1f} ms (95 %: {work95:.1f}),"
+            f" {gap:.1f} ms from one to the next (95 %: {gap95:.1f})"
+        )
+    return words
 
 
 def distinct_colours():

@@ -101,9 +101,10 @@ function fillName(node, text) {
   if (node.childNodes.length !== 2) {
     node.replaceChildren(element("span"), element("span"));
   }
-  const at = text.length > tail + 6 ? text.length - tail : text.length;
-  node.firstChild.textContent = text.slice(0, at);
-  node.lastChild.textContent = text.slice(at);
+  const line = text.replace(/[\u0000-\u001f]/g, "·");
+  const at = line.length > tail + 6 ? line.length - tail : line.length;
+  node.firstChild.textContent = line.slice(0, at);
+  node.lastChild.textContent = line.slice(at);
   node.title = text;
 }
 

@@ -1,7 +1,8 @@
 // Rectangles into pixels. The cost of a frame is bounded by the pixels, not by
 // the buffers: rows of a rectangle are filled as memory, what is thinner than a
-// pixel becomes one. A second plane of the same size remembers which buffer
-// each pixel shows; it is the index that hovering and clicking look into.
+// pixel becomes one. A second plane of the same size says which buffer each
+// pixel shows; it is the index that hovering and clicking look into, and is
+// made when they first ask after a frame.
 
 class Raster {
   constructor() {
@@ -26,19 +27,26 @@ class Raster {
    * Returns how many were painted.
    */
   paint(scene, view, colourOf) {
-    const { width, height, pixels, owner } = this;
-    pixels.fill(0);
-    owner.fill(0);
+    this.painted = { scene, view, colourOf };
+    this.indexed = false;
+    return this.fill(this.pixels, colourOf);
+  }
+
+  /** Every rectangle's value into one of the planes. */
+  fill(plane, valueOf) {
+    const { width, height } = this;
+    const { scene, view } = this.painted;
+    const { ids, x0, x1, y0, y1 } = scene;
     const scaleX = width / (view.x1 - view.x0);
     const scaleY = height / (view.y1 - view.y0);
-    const { ids, x0, x1, y0, y1 } = scene;
-    let painted = 0;
+    let count = 0;
+    plane.fill(0);
     for (let k = 0; k < ids.length; ++k) {
       if (x0[k] >= view.x1 || x1[k] <= view.x0 || y0[k] >= view.y1 || y1[k] <= view.y0) {
         continue;
       }
-      const colour = x0[k] < x1[k] ? colourOf(k) : 0;
-      if (colour === 0) {
+      const value = x0[k] < x1[k] ? valueOf(k) : 0;
+      if (value === 0) {
         continue;
       }
       let left = Math.round((x0[k] - view.x0) * scaleX);
@@ -56,27 +64,37 @@ class Raster {
       right = Math.min(Math.max(right, left + 1), width);
       top = Math.min(Math.max(top, 0), height - 1);
       bottom = Math.min(Math.max(bottom, top + 1), height);
-      ++painted;
-      const id = ids[k] + 1;
-      if (right - left < 8) {
-        for (let row = top; row < bottom; ++row) {
-          for (let at = row * width + left, end = row * width + right; at < end; ++at) {
-            pixels[at] = colour;
-            owner[at] = id;
-          }
-        }
-      } else {
-        for (let at = top * width; at < bottom * width; at += width) {
-          pixels.fill(colour, at + left, at + right);
-          owner.fill(id, at + left, at + right);
+      this.fillRectangle(plane, left, right, top, bottom, value);
+      ++count;
+    }
+    return count;
+  }
+
+  fillRectangle(plane, left, right, top, bottom, value) {
+    const { width } = this;
+    if (left === 0 && right === width) {
+      plane.fill(value, top * width, bottom * width);
+    } else if (right - left > 8) {
+      for (let at = top * width; at < bottom * width; at += width) {
+        plane.fill(value, at + left, at + right);
+      }
+    } else {
+      // Calling fill() would cost more than the few pixels.
+      for (let row = top * width; row < bottom * width; row += width) {
+        for (let at = row + left; at < row + right; ++at) {
+          plane[at] = value;
         }
       }
     }
-    return painted;
   }
 
   /** The buffer at a pixel or within `reach` of it; -1 if there is none. */
   pick(x, y, reach) {
+    if (!this.indexed) {
+      const { scene, colourOf } = this.painted;
+      this.fill(this.owner, (k) => (colourOf(k) === 0 ? 0 : scene.ids[k] + 1));
+      this.indexed = true;
+    }
     const column = Math.floor(x);
     const row = Math.floor(y);
     for (let around = 0; around <= reach; ++around) {
