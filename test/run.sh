@@ -103,7 +103,7 @@ runtime_alone() {
 # What reads files from outside, and what computes with their numbers, under
 # the address and undefined-behaviour sanitizers.
 sanitizers() {
-  local names=(llmc_plan llmc_tokenizer llmc_core llmc_kernels) name good=0 bad=0
+  local names=(llmc_plan llmc_tokenizer llmc_io llmc_core llmc_kernels) name good=0 bad=0
   cmake --preset asan &&
     cmake --build --preset asan --target "${names[@]/%/_tests}" -- -j "$jobs" || return 1
   for name in "${names[@]}"; do

@@ -9,56 +9,12 @@
 
 #include "runtime/support/Stack.h"
 
-#include <algorithm>
-#include <cerrno>
-#include <cstring>
-#include <unistd.h>
-
 using namespace llmc;
 
-// Small enough that an abort is seen soon, large enough to cost nothing.
-static constexpr uint64_t kReadChunk = uint64_t(8) << 20;
-
-ReadFailure llmc::readFully(const WeightsSource &source, uint64_t offset,
-                            uint8_t *target, uint64_t bytes,
-                            const Events *events, uint32_t epoch) {
-  uint64_t done = 0;
-  while (done < bytes) {
-    if (events && events->aborted(epoch)) {
-      break;
-    }
-    const uint64_t at = source.base + offset + done;
-    const ssize_t got =
-        pread(source.fd, target + done, std::min(bytes - done, kReadChunk),
-              static_cast<off_t>(at));
-    if (got > 0) {
-      done += static_cast<uint64_t>(got);
-    } else if (got == 0) {
-      return {true, at, 0};
-    } else if (errno != EINTR) {
-      return {true, at, errno};
-    }
-  }
-  return {};
-}
-
-Error llmc::describe(const WeightsSource &source, const ReadFailure &failure) {
-  if (failure.error == 0) {
-    return {ErrorCode::WeightsTruncated, source.path +
-                                             ": the file ends before byte " +
-                                             std::to_string(failure.offset)};
-  }
-  return {ErrorCode::TransferFailed, source.path + ": cannot read at byte " +
-                                         std::to_string(failure.offset) + ": " +
-                                         std::strerror(failure.error) +
-                                         " (errno " +
-                                         std::to_string(failure.error) + ")"};
-}
-
-CopyStream::CopyStream(const WeightsSource &source, Events &events,
-                       Profiler *profiler)
-    : source(source), events(events), profiler(profiler),
-      thread([this] { loop(); }) {
+CopyStream::CopyStream(io::TransferEngine &engine, FirstUse &firstUse,
+                       Events &events, Profiler *profiler, size_t longest)
+    : engine(engine), firstUse(firstUse), events(events), profiler(profiler),
+      pending(longest), thread([this] { loop(); }) {
   started.wait(false); // its first touches are part of the load
 }
 
@@ -76,7 +32,7 @@ void CopyStream::start(const Schedule &newSchedule, uint32_t newEntry,
     schedule = &newSchedule;
     entry = newEntry;
     current = epoch;
-    position = 0;
+    issued = retired = 0;
     failure = {};
   }
   requested.store(epoch, std::memory_order_release);
@@ -90,13 +46,33 @@ void CopyStream::help(uint32_t event, uint32_t epoch) {
   }
 }
 
-ReadFailure CopyStream::finish(uint32_t epoch) {
+CopyFailure CopyStream::finish(uint32_t epoch) {
   // All that the compute stream signals is signalled by now.
   std::lock_guard<std::mutex> hold(turn);
   if (current == epoch) {
     advance(plan::kNone);
+    engine.drain(); // after an abort, reads are still in flight
   }
   return failure;
+}
+
+CopyFailure CopyStream::copyNow(const Action &action) {
+  std::lock_guard<std::mutex> hold(turn);
+  CopyFailure result;
+  while (!engine.failure().failed &&
+         (engine.full() || engine.conflicts(action.target, action.bytes))) {
+    engine.pump(true);
+  }
+  const uint64_t transfer =
+      engine.begin(action.fileOffset, action.target, action.bytes);
+  while (!engine.failure().failed && engine.completed() <= transfer) {
+    engine.pump(true);
+  }
+  result.read = engine.failure();
+  if (!result.read.failed && !firstUse.arrived(action)) {
+    result.damaged = action.segment;
+  }
+  return result;
 }
 
 void CopyStream::loop() {
@@ -123,38 +99,74 @@ void CopyStream::loop() {
   }
 }
 
+uint32_t CopyStream::issue() {
+  const std::vector<uint32_t> &order = schedule->copyOrder;
+  for (; issued < order.size(); ++issued) {
+    const Action &action = schedule->actions[order[issued]];
+    pending[issued].begin = profiler ? nowNanoseconds() : 0;
+    if (action.kind == plan::StepKind::Copy) {
+      if (engine.full() || engine.conflicts(action.target, action.bytes)) {
+        return plan::kNone;
+      }
+      pending[issued].transfer =
+          engine.begin(action.fileOffset, action.target, action.bytes);
+    } else if (action.kind == plan::StepKind::Wait &&
+               !events.signalled(action.event, current)) {
+      return action.event;
+    }
+  }
+  return plan::kNone;
+}
+
+bool CopyStream::retire() {
+  for (; retired < issued; ++retired) {
+    const Action &action = schedule->actions[schedule->copyOrder[retired]];
+    if (action.kind == plan::StepKind::Copy) {
+      if (engine.completed() <= pending[retired].transfer) {
+        break;
+      }
+      if (!firstUse.arrived(action)) {
+        failure.damaged = action.segment;
+        return false;
+      }
+    } else if (action.kind == plan::StepKind::Signal) {
+      events.signal(action.event, current);
+    }
+    if (profiler) {
+      profiler->record(entry, action.step, pending[retired].begin,
+                       nowNanoseconds());
+    }
+  }
+  if (engine.failure().failed) {
+    failure.read = engine.failure();
+    return false;
+  }
+  return true;
+}
+
 uint32_t CopyStream::advance(uint32_t until) {
-  while (position < schedule->copyOrder.size()) {
-    const Action &action = schedule->actions[schedule->copyOrder[position]];
+  for (;;) {
     if (events.aborted(current) ||
         (until != plan::kNone && events.signalled(until, current))) {
       return plan::kNone;
     }
-    const uint64_t begin = profiler ? nowNanoseconds() : 0;
-    switch (action.kind) {
-    case plan::StepKind::Copy:
-      failure = readFully(source, action.fileOffset, action.target,
-                          action.bytes, &events, current);
-      if (failure.failed) {
-        events.abort(current);
-        return plan::kNone;
-      }
-      break;
-    case plan::StepKind::Signal:
-      events.signal(action.event, current);
-      break;
-    case plan::StepKind::Wait:
-      if (!events.signalled(action.event, current)) {
-        return action.event;
-      }
-      break;
-    case plan::StepKind::Launch:
-      break; // refused by Schedule::build
+    const size_t before = retired;
+    const uint32_t missing = issue();
+    // What has just arrived makes room before its checksum takes time.
+    engine.pump(false);
+    if (!retire()) {
+      events.abort(current);
+      return plan::kNone;
     }
-    ++position;
-    if (profiler) {
-      profiler->record(entry, action.step, begin, nowNanoseconds());
+    if (retired == schedule->copyOrder.size()) {
+      return plan::kNone;
     }
+    if (retired != before) {
+      continue;
+    }
+    if (engine.idle()) {
+      return missing;
+    }
+    engine.pump(true);
   }
-  return plan::kNone;
 }

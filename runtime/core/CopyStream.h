@@ -5,9 +5,9 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// One thread walks the copy stream of the entry that runs: reads pieces of the
-// weights file into their slots, signals and waits. Files are read, never
-// mapped: a truncated file is an error, not a SIGBUS.
+// One thread walks the copy stream of the entry that runs: begins reads into
+// their slots, signals when they are complete, waits. Several copies are in
+// flight at once; they complete in order, as the plan says.
 //
 // A compute stream that has to wait for a copy that nobody has begun makes it
 // itself: handing small copies to a thread that may not be running costs more
@@ -19,42 +19,31 @@
 #define LLMC_RUNTIME_CORE_COPYSTREAM_H
 
 #include "runtime/core/Events.h"
+#include "runtime/core/FirstUse.h"
 #include "runtime/core/Profiler.h"
 #include "runtime/core/Schedule.h"
+#include "runtime/io/TransferEngine.h"
 
 #include <atomic>
 #include <mutex>
-#include <string>
 #include <thread>
+#include <vector>
 
 namespace llmc {
 
-/// An open weights file; offsets of segments count from `base`.
-struct WeightsSource {
-  int fd = -1;
-  uint64_t base = 0;
-  std::string path;
+/// Why a copy failed: the read, or the checksum of the segment it completed.
+struct CopyFailure {
+  io::ReadFailure read;
+  uint32_t damaged = plan::kNone; // segment
+  bool failed() const { return read.failed || damaged != plan::kNone; }
 };
-
-/// A read that failed: where, and errno (0: the file ends too early).
-struct ReadFailure {
-  bool failed = false;
-  uint64_t offset = 0;
-  int error = 0;
-};
-
-/// Reads all of [offset, offset + bytes) of the file. Gives up early, without
-/// failure, once `events` says that `epoch` was aborted (nullptr: never).
-ReadFailure readFully(const WeightsSource &source, uint64_t offset,
-                      uint8_t *target, uint64_t bytes,
-                      const Events *events = nullptr, uint32_t epoch = 0);
-
-/// The message for a failed read.
-Error describe(const WeightsSource &source, const ReadFailure &failure);
 
 class CopyStream {
 public:
-  CopyStream(const WeightsSource &source, Events &events, Profiler *profiler);
+  /// `longest` is the number of actions of the longest copy stream. All
+  /// references must outlive the stream.
+  CopyStream(io::TransferEngine &engine, FirstUse &firstUse, Events &events,
+             Profiler *profiler, size_t longest);
   ~CopyStream();
   CopyStream(const CopyStream &) = delete;
   CopyStream &operator=(const CopyStream &) = delete;
@@ -67,25 +56,43 @@ public:
   void help(uint32_t event, uint32_t epoch);
 
   /// Ends that run's copy stream: it is walked to its end, or the run was
-  /// aborted, and the thread will not touch memory for it any more.
-  ReadFailure finish(uint32_t epoch);
+  /// aborted, and neither the thread nor a read in flight will touch memory for
+  /// it any more.
+  CopyFailure finish(uint32_t epoch);
+
+  /// Makes one copy of the compute stream, now.
+  CopyFailure copyNow(const Action &action);
 
 private:
   void loop();
-  /// Walks on from `position` until `until` is signalled (kNone: to the end) or
-  /// an event is missing, which is returned; kNone if there is nothing more to
-  /// do. The caller holds `turn`.
+  /// Walks on from where the stream is until `until` is signalled (kNone: to
+  /// the end) or an event is missing, which is returned; kNone if there is
+  /// nothing more to do. The caller holds `turn`.
   uint32_t advance(uint32_t until);
+  /// Begins what can be begun; returns the event that it cannot go beyond, or
+  /// kNone.
+  uint32_t issue();
+  /// Ends what is complete, in order: signals. False if that failed.
+  bool retire();
 
-  const WeightsSource &source;
+  /// An action between issue and retirement.
+  struct Pending {
+    uint64_t transfer = 0; // Copy: its number
+    uint64_t begin = 0;    // nanoseconds, for the profiler
+  };
+
+  io::TransferEngine &engine;
+  FirstUse &firstUse;
   Events &events;
   Profiler *profiler;
-  std::mutex turn; // guards the next five
+  std::mutex turn; // guards the next eight
   const Schedule *schedule = nullptr;
   uint32_t entry = 0;
-  uint32_t current = 0; // epoch
-  size_t position = 0;  // in copyOrder
-  ReadFailure failure;
+  uint32_t current = 0;         // epoch
+  size_t issued = 0;            // in copyOrder
+  size_t retired = 0;           // in copyOrder
+  std::vector<Pending> pending; // by position in copyOrder
+  CopyFailure failure;
   std::atomic<uint32_t> requested{0};
   std::atomic<bool> quit{false};
   std::atomic<bool> started{false};

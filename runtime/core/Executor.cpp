@@ -13,17 +13,20 @@ using namespace llmc;
 using namespace llmc::plan;
 
 Executor::Executor(const Plan &plan, const TierMemory &memory,
-                   const WeightsSource &source, Profiler *profiler, bool poison)
-    : plan(plan), memory(memory), source(source), profiler(profiler),
-      poison(poison) {}
+                   const WeightsSource &source, io::TransferEngine *engine,
+                   FirstUse &firstUse, Profiler *profiler, bool poison)
+    : plan(plan), memory(memory), source(source), engine(engine),
+      firstUse(firstUse), profiler(profiler), poison(poison) {}
 
 Result<std::unique_ptr<Executor>>
 Executor::create(const Plan &plan, const TierMemory &memory,
-                 const WeightsSource &source, kernels::ThreadPool *pool,
+                 const WeightsSource &source, io::TransferEngine *engine,
+                 FirstUse &firstUse, kernels::ThreadPool *pool,
                  Profiler *profiler, bool poison) {
   std::unique_ptr<Executor> executor(
-      new Executor(plan, memory, source, profiler, poison));
+      new Executor(plan, memory, source, engine, firstUse, profiler, poison));
   uint32_t numEvents = 0;
+  size_t longest = 0;
   bool copies = false;
   for (uint32_t i = 0; i < plan.entries.size(); ++i) {
     Result<Schedule> schedule = Schedule::build(plan, i, memory, pool);
@@ -31,13 +34,31 @@ Executor::create(const Plan &plan, const TierMemory &memory,
       return schedule.error();
     }
     numEvents = std::max(numEvents, plan.entries[i].numEvents);
+    longest = std::max(longest, schedule->copyOrder.size());
     copies |= !schedule->copyOrder.empty();
+    for (const Action &action : schedule->actions) {
+      if (action.kind != StepKind::Copy) {
+        continue;
+      }
+      copies = true;
+      if (!engine) {
+        return Error{ErrorCode::PlanUnsafe,
+                     "entry '" + plan.entries[i].name +
+                         "' copies weights, but the plan has no weights file"};
+      }
+      if (Result<void> allowed =
+              engine->allow(action.fileOffset, action.target, action.bytes);
+          !allowed) {
+        return allowed.error();
+      }
+    }
+    firstUse.expect(*schedule);
     executor->schedules.push_back(std::move(*schedule));
   }
   executor->events = std::make_unique<Events>(numEvents);
-  if (copies && !poison) {
-    executor->copies =
-        std::make_unique<CopyStream>(source, *executor->events, profiler);
+  if (copies && engine) {
+    executor->copies = std::make_unique<CopyStream>(
+        *engine, firstUse, *executor->events, profiler, longest);
   }
   return executor;
 }
@@ -49,6 +70,11 @@ Error Executor::kernelError(uint32_t entry, const Action &action,
           "entry '" + plan.entries[entry].name + "' step " +
               std::to_string(action.step) + " '" + step.name + "' (" +
               std::string(name(step.kernel)) + "): " + status};
+}
+
+Error Executor::copyError(const CopyFailure &failure) const {
+  return failure.read.failed ? io::describe(source, failure.read)
+                             : firstUse.mismatch(source, failure.damaged);
 }
 
 Result<void> Executor::run(uint32_t entry) {
@@ -63,7 +89,7 @@ Result<void> Executor::run(uint32_t entry) {
   }
   const Action *failed = nullptr;
   kernels::Status status = nullptr;
-  ReadFailure ownRead;
+  CopyFailure ownCopy;
   for (uint32_t index : schedule.computeOrder) {
     const Action &action = schedule.actions[index];
     const uint64_t begin = profiler ? nowNanoseconds() : 0;
@@ -77,9 +103,8 @@ Result<void> Executor::run(uint32_t entry) {
       }
       break;
     case StepKind::Copy: // a synchronous copy, in order with the launches
-      ownRead =
-          readFully(source, action.fileOffset, action.target, action.bytes);
-      stop = ownRead.failed;
+      ownCopy = copies->copyNow(action);
+      stop = ownCopy.failed();
       break;
     case StepKind::Signal:
       events->signal(action.event, epoch);
@@ -99,15 +124,17 @@ Result<void> Executor::run(uint32_t entry) {
       profiler->record(entry, action.step, begin, nowNanoseconds());
     }
   }
-  ReadFailure otherRead;
+  CopyFailure otherCopy;
   if (copying) {
-    otherRead = copies->finish(epoch);
+    otherCopy = copies->finish(epoch);
+  } else if (ownCopy.failed()) {
+    engine->drain();
   }
   if (failed) {
     return kernelError(entry, *failed, status);
   }
-  if (ownRead.failed || otherRead.failed) {
-    return describe(source, ownRead.failed ? ownRead : otherRead);
+  if (ownCopy.failed() || otherCopy.failed()) {
+    return copyError(ownCopy.failed() ? ownCopy : otherCopy);
   }
   return {};
 }
@@ -124,10 +151,10 @@ Result<void> Executor::runSerially(uint32_t entry) {
         return kernelError(entry, action, status);
       }
     } else if (action.kind == StepKind::Copy) {
-      const ReadFailure failure =
-          readFully(source, action.fileOffset, action.target, action.bytes);
-      if (failure.failed) {
-        return describe(source, failure);
+      const CopyFailure failure = copies->copyNow(action);
+      if (failure.failed()) {
+        engine->drain();
+        return copyError(failure);
       }
     }
     if (profiler) {

@@ -26,13 +26,16 @@ namespace llmc {
 class Executor {
 public:
   /// All arguments but `pool` must outlive the executor; `profiler` may be
-  /// nullptr. With `poison` every run first fills what is not live with
-  /// signalling NaNs, again after each step that ends a lifetime, and runs
+  /// nullptr, and so may `engine` if no entry copies. What the entries copy and
+  /// `firstUse` cannot compare as it arrives is left to the caller: see
+  /// FirstUse::deferred(). With `poison` every run first fills what is not live
+  /// with signalling NaNs, again after each step that ends a lifetime, and runs
   /// both streams one after the other in the plan's order.
   static Result<std::unique_ptr<Executor>>
   create(const plan::Plan &plan, const TierMemory &memory,
-         const WeightsSource &source, kernels::ThreadPool *pool,
-         Profiler *profiler, bool poison);
+         const WeightsSource &source, io::TransferEngine *engine,
+         FirstUse &firstUse, kernels::ThreadPool *pool, Profiler *profiler,
+         bool poison);
 
   Schedule &schedule(uint32_t entry) { return schedules[entry]; }
   const Schedule &schedule(uint32_t entry) const { return schedules[entry]; }
@@ -43,16 +46,20 @@ public:
 
 private:
   Executor(const plan::Plan &plan, const TierMemory &memory,
-           const WeightsSource &source, Profiler *profiler, bool poison);
+           const WeightsSource &source, io::TransferEngine *engine,
+           FirstUse &firstUse, Profiler *profiler, bool poison);
 
   Result<void> runSerially(uint32_t entry);
   void poisonAtStep(uint32_t entry, uint32_t step);
   Error kernelError(uint32_t entry, const Action &action,
                     kernels::Status status) const;
+  Error copyError(const CopyFailure &failure) const;
 
   const plan::Plan &plan;
   const TierMemory &memory;
   const WeightsSource &source;
+  io::TransferEngine *engine;
+  FirstUse &firstUse;
   Profiler *profiler;
   bool poison;
   std::vector<Schedule> schedules;

@@ -164,6 +164,8 @@ Result<Schedule> Schedule::build(const Plan &plan, uint32_t index,
       action.target = base + step.targetOffset;
       action.fileOffset = segment.offset + step.sourceOffset;
       action.bytes = step.bytes;
+      action.segment = step.segment;
+      action.sourceOffset = step.sourceOffset;
       break;
     }
     case StepKind::Signal:

@@ -11,7 +11,6 @@
 #include "runtime/plan/Checker.h"
 #include "runtime/plan/PlanReader.h"
 #include "runtime/plan/Target.h"
-#include "runtime/support/Hash.h"
 
 #include <algorithm>
 #include <cstring>
@@ -20,8 +19,6 @@
 
 using namespace llmc;
 using namespace llmc::plan;
-
-static constexpr uint64_t kLoadChunk = uint64_t(4) << 20;
 
 Result<Plan> llmc::readPlanAt(const std::string &path,
                               const SessionOptions &options) {
@@ -85,21 +82,21 @@ Result<std::unique_ptr<Session>> Session::load(const std::string &planPath,
     if (Result<void> taken = s->takeMemory(); !taken) {
       return taken.error();
     }
-    if (Result<void> filled = s->fillArena(options.checksum); !filled) {
-      return filled.error();
-    }
     s->pool = std::make_unique<kernels::ThreadPool>(
         options.threads > 0 ? options.threads : defaultThreads());
     if (options.profile || options.traceEvents) {
       s->profile = std::make_unique<Profiler>(s->thePlan, options.traceEvents);
     }
-    Result<std::unique_ptr<Executor>> executor =
-        Executor::create(s->thePlan, s->memory, s->weights, s->pool.get(),
-                         s->profile.get(), options.poison);
+    Result<std::unique_ptr<Executor>> executor = Executor::create(
+        s->thePlan, s->memory, s->weights, s->engine.get(), *s->firstUse,
+        s->pool.get(), s->profile.get(), options.poison);
     if (!executor) {
       return named(executor.error());
     }
     s->executor = std::move(*executor);
+    if (Result<void> filled = s->fillArena(); !filled) {
+      return filled.error();
+    }
     if (Result<void> prepared = s->prepareGeneration(); !prepared) {
       return named(prepared.error());
     }
@@ -141,6 +138,7 @@ Result<WeightsFile> llmc::openWeightsOf(const Plan &plan,
 }
 
 Result<void> Session::openWeights(const SessionOptions &options) {
+  firstUse = std::make_unique<FirstUse>(thePlan, options.checksum);
   if (thePlan.segments.empty()) {
     return {};
   }
@@ -152,6 +150,12 @@ Result<void> Session::openWeights(const SessionOptions &options) {
   weights.path = weightsFile->path();
   weights.fd = weightsFile->descriptor();
   weights.base = weightsFile->base();
+  Result<std::unique_ptr<io::TransferEngine>> made =
+      io::TransferEngine::create(weights, options.io);
+  if (!made) {
+    return made.error();
+  }
+  engine = std::move(*made);
   return {};
 }
 
@@ -204,39 +208,7 @@ Result<void> Session::takeMemory() {
   return {};
 }
 
-Result<void> Session::loadSegment(const Buffer &buffer,
-                                  const StoredSegment *expected) {
-  const Segment &segment = thePlan.segments[buffer.segment];
-  uint8_t *target =
-      memory.base[static_cast<size_t>(buffer.tier)] + buffer.offset;
-  if (segment.size > buffer.size) {
-    return {ErrorCode::PlanUnsafe,
-            path + ": segment '" + segment.name + "' does not fit its buffer"};
-  }
-  Hasher hasher;
-  for (uint64_t done = 0; done < segment.size;) {
-    const uint64_t piece = std::min(kLoadChunk, segment.size - done);
-    const ReadFailure failure =
-        readFully(weights, segment.offset + done, target + done, piece);
-    if (failure.failed) {
-      return describe(weights, failure);
-    }
-    if (expected) {
-      hasher.update(target + done, piece);
-    }
-    done += piece;
-  }
-  if (expected && hasher.finish() != expected->checksum) {
-    return {ErrorCode::WeightsChecksum,
-            weights.path + ": checksum mismatch in segment '" + segment.name +
-                "' at byte " + std::to_string(segment.offset) + ": found " +
-                hasher.finish().text() + ", expected " +
-                expected->checksum.text()};
-  }
-  return {};
-}
-
-Result<void> Session::fillArena(bool checksum) {
+Result<void> Session::fillArena() {
   for (const Plan::ConstantData &constant : thePlan.constants) {
     uint8_t *target = bufferAddress(thePlan, constant.buffer, memory);
     if (!target ||
@@ -249,42 +221,82 @@ Result<void> Session::fillArena(bool checksum) {
     }
   }
   thePlan.constants = {}; // the arena has them now
-
-  std::map<uint64_t, size_t> storedAt;
-  if (weightsFile) {
-    for (size_t i = 0; i < weightsFile->segments().size(); ++i) {
-      if (weightsFile->segments()[i].size != 0) {
-        storedAt[weightsFile->segments()[i].offset] = i;
-      }
-    }
+  if (Result<void> loaded = loadResident(); !loaded) {
+    return loaded;
   }
-  std::vector<bool> verified(thePlan.segments.size());
+  return compareRest();
+}
+
+Result<void> Session::loadResident() {
+  struct Load {
+    uint32_t segment;
+    uint8_t *target;
+  };
+  std::vector<Load> loads;
   for (const Buffer &buffer : thePlan.buffers) {
     if (buffer.kind != BufferKind::Weight || buffer.segment == kNone ||
         buffer.tier == Tier::Disk ||
         thePlan.segments[buffer.segment].size == 0) {
       continue;
     }
-    const auto stored = storedAt.find(thePlan.segments[buffer.segment].offset);
-    const StoredSegment *expected =
-        checksum && stored != storedAt.end()
-            ? &weightsFile->segments()[stored->second]
-            : nullptr;
-    if (Result<void> loaded = loadSegment(buffer, expected); !loaded) {
-      return loaded;
+    const Segment &segment = thePlan.segments[buffer.segment];
+    uint8_t *target =
+        memory.base[static_cast<size_t>(buffer.tier)] + buffer.offset;
+    if (segment.size > buffer.size || !engine) {
+      return {ErrorCode::PlanUnsafe, path + ": segment '" + segment.name +
+                                         "' does not fit its buffer"};
     }
-    verified[buffer.segment] = true;
+    if (Result<void> allowed =
+            engine->allow(segment.offset, target, segment.size);
+        !allowed) {
+      return allowed;
+    }
+    loads.push_back({buffer.segment, target});
   }
-  // Streamed weights are compared once, here; while they stream only lengths
-  // are.
-  for (size_t i = 0; checksum && i < thePlan.segments.size(); ++i) {
+  // Checksums are taken while the next segments are being read.
+  const uint64_t first = engine ? engine->completed() : 0;
+  size_t begun = 0;
+  size_t done = 0;
+  while (done < loads.size()) {
+    for (; begun < loads.size() && !engine->full(); ++begun) {
+      const Segment &segment = thePlan.segments[loads[begun].segment];
+      engine->begin(segment.offset, loads[begun].target, segment.size);
+    }
+    engine->pump(true);
+    if (engine->failure().failed) {
+      return io::describe(weights, engine->failure());
+    }
+    for (; done < engine->completed() - first; ++done) {
+      const uint32_t segment = loads[done].segment;
+      if (firstUse->pending(segment) &&
+          !firstUse->arrived(segment, 0, loads[done].target,
+                             thePlan.segments[segment].size)) {
+        return firstUse->mismatch(weights, segment);
+      }
+    }
+  }
+  return {};
+}
+
+/// What is neither resident nor streamed in order.
+Result<void> Session::compareRest() {
+  std::map<uint64_t, size_t> storedAt;
+  for (size_t i = 0; weightsFile && i < weightsFile->segments().size(); ++i) {
+    if (weightsFile->segments()[i].size != 0) {
+      storedAt[weightsFile->segments()[i].offset] = i;
+    }
+  }
+  for (uint32_t i = 0; i < thePlan.segments.size(); ++i) {
+    if (!firstUse->pending(i) || firstUse->deferred(i)) {
+      continue;
+    }
     const auto stored = storedAt.find(thePlan.segments[i].offset);
-    if (!verified[i] && thePlan.segments[i].size != 0 &&
-        stored != storedAt.end()) {
+    if (stored != storedAt.end()) {
       if (Result<void> good = weightsFile->verify(stored->second); !good) {
         return good;
       }
     }
+    firstUse->trust(i);
   }
   return {};
 }

@@ -42,10 +42,11 @@ namespace llmc {
 struct SessionOptions {
   int threads = 0;         // 0: all cores this process may use
   std::string weightsPath; // in place of what the plan names
-  bool checksum = true;    // compare all segments with their hashes
+  bool checksum = true;    // compare segments with their hashes at first use
   bool poison = false;     // see Executor::create
   bool profile = false;    // times per step
   size_t traceEvents = 0;  // room for a trace, in events
+  io::IoOptions io;        // how weights are read
   // The plan (and its weights) inside `path`, at these bytes; size 0: the
   // whole file, with weights in a file of their own.
   uint64_t planOffset = 0;
@@ -88,6 +89,8 @@ public:
   const plan::Plan &plan() const { return thePlan; }
   const std::string &weightsPath() const { return weights.path; }
   const WeightsSource &weightsSource() const { return weights; }
+  /// What reads the weights; nullptr for a plan without any.
+  const io::TransferEngine *transfers() const { return engine.get(); }
   double loadSeconds() const { return secondsToLoad; }
   int threads() const { return pool->numThreads(); }
   Profiler *profiler() { return profile.get(); }
@@ -155,9 +158,9 @@ private:
   Session() = default;
   Result<void> openWeights(const SessionOptions &options);
   Result<void> takeMemory();
-  Result<void> fillArena(bool checksum);
-  Result<void> loadSegment(const plan::Buffer &buffer,
-                           const plan::StoredSegment *expected);
+  Result<void> fillArena();
+  Result<void> loadResident();
+  Result<void> compareRest();
   Result<void> prepareGeneration();
   Result<TokenEntry> prepareEntry(uint32_t entry);
   Result<std::span<const float>> step(const TokenEntry &entry,
@@ -178,6 +181,8 @@ private:
   Arena device;
   Arena host;
   TierMemory memory;
+  std::unique_ptr<io::TransferEngine> engine; // ends its reads before the arena
+  std::unique_ptr<FirstUse> firstUse;
   std::unique_ptr<kernels::ThreadPool> pool;
   std::unique_ptr<Profiler> profile;
   std::unique_ptr<Executor> executor;

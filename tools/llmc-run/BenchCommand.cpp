@@ -116,6 +116,8 @@ static int run(const BenchOptions &options) {
   json["peak_rss_bytes"] = peakBytes;
   json["streamed_bytes_per_token"] = streamed;
   json["link_bytes_per_second"] = link;
+  json["io_method"] =
+      session.transfers() ? io::name(session.transfers()->method()) : "none";
   if (options.plan.json) {
     std::cout << json.dump(2) << std::endl;
   } else {

@@ -38,7 +38,13 @@ void PlanOptions::add(CLI::App &app) {
   app.add_option("--threads", threads, "Compute threads (default: all cores)")
       ->check(CLI::Range(1, 1024));
   app.add_flag("--no-checksum", noChecksum,
-               "Do not compare the weights with their checksums at load");
+               "Do not compare the weights with their checksums at first "
+               "use");
+  app.add_option("--io", ioMethod,
+                 "How to read the weights: auto, uring (io_uring past the page "
+                 "cache), direct (threads past the page cache), buffered "
+                 "(threads, page cache given back) or cached (page cache kept)")
+      ->check(CLI::IsMember({"auto", "uring", "direct", "buffered", "cached"}));
   app.add_flag("--json", json, "Print the result as JSON");
 }
 
@@ -47,6 +53,7 @@ SessionOptions PlanOptions::session() const {
   options.threads = threads;
   options.weightsPath = weights;
   options.checksum = !noChecksum;
+  options.io.method = io::methodNamed(ioMethod).value_or(io::Method::Auto);
   if (embedded) {
     options.planOffset = embedded->planOffset;
     options.planSize = embedded->planSize;

@@ -35,11 +35,12 @@ struct PlanOptions {
   std::string weights;
   int threads = 0;
   bool noChecksum = false;
+  std::string ioMethod = "auto";
   bool json = false;
   std::optional<EmbeddedPlan> embedded;
 
   /// Adds PLAN (left out if a plan is embedded), --weights, --threads,
-  /// --no-checksum and --json.
+  /// --no-checksum, --io and --json.
   void add(CLI::App &app);
   SessionOptions session() const;
 };

@@ -7,6 +7,8 @@
 
 #include "tools/llmc-run/LinkProbe.h"
 
+#include "runtime/core/Profiler.h"
+
 #include <algorithm>
 #include <atomic>
 #include <fcntl.h>

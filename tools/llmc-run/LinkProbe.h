@@ -8,7 +8,7 @@
 #ifndef LLMC_TOOLS_LLMC_RUN_LINKPROBE_H
 #define LLMC_TOOLS_LLMC_RUN_LINKPROBE_H
 
-#include "runtime/core/CopyStream.h"
+#include "runtime/io/WeightsSource.h"
 
 namespace llmc::tool {
 

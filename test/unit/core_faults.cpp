@@ -1,0 +1,143 @@
+//===- core_faults.cpp - Reads that fail while a plan streams -------------===//
+//
+// Part of llmc, under the Apache License v2.0. See LICENSE for details.
+// SPDX-License-Identifier: Apache-2.0
+//
+//===----------------------------------------------------------------------===//
+
+#include "core_plans.h"
+#include "io_support.h"
+
+#include "runtime/core/Session.h"
+
+#include <random>
+
+using namespace llmc;
+using namespace llmc::test;
+
+namespace {
+
+/// Tokens, and the logits that a streamed plan must give for them.
+struct Expected {
+  std::vector<int64_t> tokens;
+  std::vector<float> logits;
+};
+
+Expected expectedFor(int64_t count) {
+  Expected e;
+  for (int64_t i = 0; i < count; ++i) {
+    e.tokens.push_back((i * i * 3 + 2 * i + 1) % kVocabulary);
+  }
+  e.logits = expectedLogits(e.tokens);
+  return e;
+}
+
+std::unique_ptr<Session> openFaulty(const std::string &path,
+                                    const SessionOptions &options) {
+  auto session = Session::load(path, options);
+  EXPECT_TRUE(bool(session)) << (session ? "" : session.error().message);
+  return session ? std::move(*session) : nullptr;
+}
+
+} // namespace
+
+// A prompt of two pieces makes four copies, each token two more.
+TEST(CoreFaults, TheNthReadFailsForEveryN) {
+  TemporaryFolder folder;
+  const std::string path =
+      writeModel(folder, {.placement = Placement::Streamed});
+  const Expected e = expectedFor(9);
+  for (io::Method method : {io::Method::Cached, io::Method::Buffered}) {
+    for (bool poison : {false, true}) {
+      for (uint64_t n = 0; n < 5; ++n) {
+        auto reads = std::make_shared<std::atomic<uint64_t>>(0);
+        auto failing = std::make_shared<std::atomic<bool>>(false);
+        SessionOptions options;
+        options.threads = 2;
+        options.poison = poison;
+        options.io.method = method;
+        options.io.wrap = withFaults([=](uint64_t, io::ReadRequest &) {
+          return *failing && (*reads)++ == n ? EIO : 0;
+        });
+        auto session = openFaulty(path, options);
+        ASSERT_TRUE(session);
+        *failing = true;
+        auto row = session->prefill(e.tokens);
+        ASSERT_EQ(bool(row), n >= 4) << n;
+        if (!row) {
+          EXPECT_EQ(row.error().code, ErrorCode::TransferFailed);
+          for (const char *part :
+               {"m.weights", "byte", "Input/output error", "errno 5"}) {
+            EXPECT_NE(row.error().message.find(part), std::string::npos)
+                << row.error().message;
+          }
+          // The pieces before the failed one are in the state.
+          EXPECT_EQ(session->past(), n < 2 ? 0 : 1);
+        }
+        *failing = false;
+        session->reset();
+        row = session->prefill(e.tokens);
+        ASSERT_TRUE(bool(row)) << row.error().message;
+        EXPECT_EQ(std::vector<float>(row->begin(), row->end()), e.logits);
+      }
+    }
+  }
+}
+
+TEST(CoreFaults, SlowShortAndInterruptedReadsChangeNothing) {
+  TemporaryFolder folder;
+  const std::string path =
+      writeModel(folder, {.placement = Placement::Streamed});
+  const Expected e = expectedFor(kContext);
+  for (io::Method method : {io::Method::Cached, io::Method::Buffered}) {
+    auto random = std::make_shared<std::mt19937>(3);
+    SessionOptions options;
+    options.threads = 2;
+    options.io.method = method;
+    options.io.wrap = withFaults([=](uint64_t, io::ReadRequest &request) {
+      const uint32_t kind = (*random)() % 4;
+      if (kind == 0) {
+        return EINTR;
+      }
+      if (kind == 1) {
+        request.bytes = 1 + (*random)() % request.bytes;
+      } else if (kind == 2) {
+        std::this_thread::sleep_for(
+            std::chrono::microseconds((*random)() % 300));
+      }
+      return 0;
+    });
+    auto session = openFaulty(path, options);
+    ASSERT_TRUE(session);
+    for (int round = 0; round < 10; ++round) {
+      session->reset();
+      Result<std::span<const float>> row =
+          session->prefill(std::span(e.tokens).first(13));
+      for (size_t i = 13; row && i < e.tokens.size(); ++i) {
+        row = session->decode(e.tokens[i]);
+      }
+      ASSERT_TRUE(bool(row)) << row.error().message;
+      EXPECT_EQ(std::vector<float>(row->begin(), row->end()), e.logits);
+    }
+  }
+}
+
+TEST(CoreFaults, AMethodThatCannotBeHadIsRefused) {
+  TemporaryFolder folder;
+  const std::string path = writeModel(folder);
+  for (io::Method method :
+       {io::Method::Uring, io::Method::Direct, io::Method::Buffered}) {
+    SessionOptions options;
+    options.io.method = method;
+    auto session = Session::load(path, options);
+    if (session) {
+      EXPECT_EQ((*session)->transfers()->method(), method);
+    } else {
+      EXPECT_EQ(session.error().code, ErrorCode::Unsupported);
+      EXPECT_NE(
+          session.error().message.find("--io " + std::string(io::name(method))),
+          std::string::npos)
+          << session.error().message;
+    }
+  }
+}
