@@ -12,6 +12,8 @@
 
 #include "runtime/io/ReadBackend.h"
 
+#include "runtime/support/Stack.h"
+
 #include <atomic>
 #include <cerrno>
 #include <fcntl.h>
@@ -28,6 +30,11 @@ public:
       : files(files), dropBehind(dropBehind), boxes(depth) {
     for (Box &box : boxes) {
       box.thread = std::thread([this, &box] { work(box); });
+    }
+    // Their first touches are part of the load.
+    for (uint32_t ready = 0; ready != depth;) {
+      finished.wait(ready, std::memory_order_acquire);
+      ready = finished.load(std::memory_order_acquire);
     }
   }
 
@@ -90,6 +97,9 @@ private:
   };
 
   void work(Box &box) {
+    touchStack();
+    finished.fetch_add(1, std::memory_order_release);
+    finished.notify_all();
     for (;;) {
       const uint32_t state = box.state.load(std::memory_order_acquire);
       if (state == kQuit) {
