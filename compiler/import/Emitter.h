@@ -133,6 +133,14 @@ public:
            std::vector<int64_t> strides, std::vector<int64_t> dilations,
            std::vector<int64_t> padsBegin, std::vector<int64_t> padsEnd,
            Dims resultDims);
+  /// See graph.pool.
+  struct Window {
+    std::vector<int64_t> kernel, strides, dilations, begin, end;
+    bool ceilMode = false;
+  };
+  Val pool(const std::string &kind, Val x, const Window &window,
+           bool countIncludePad, Dims resultDims);
+  Val lrn(Val x, int64_t size, double alpha, double beta, double bias);
 
   //===-- Quantized -------------------------------------------------------===//
   struct QuantWeight {

@@ -155,6 +155,26 @@ Val Emitter::conv(Val x, Val weight, Val bias, int64_t groups,
                              padsBegin, padsEnd);
 }
 
+Val Emitter::pool(const std::string &kind, Val x, const Window &window,
+                  bool countIncludePad, Dims resultDims) {
+  if (!x) {
+    return nullptr;
+  }
+  return emit<graph::PoolOp>(x->type, resultDims, kind, materialize(x),
+                             window.kernel, window.strides, window.dilations,
+                             window.begin, window.end, window.ceilMode,
+                             countIncludePad);
+}
+
+Val Emitter::lrn(Val x, int64_t size, double alpha, double beta, double bias) {
+  if (!x) {
+    return nullptr;
+  }
+  return emit<graph::LrnOp>(x->type, x->dims, materialize(x),
+                            static_cast<uint64_t>(size), llvm::APFloat(alpha),
+                            llvm::APFloat(beta), llvm::APFloat(bias));
+}
+
 //===----------------------------------------------------------------------===//
 // Transformer blocks
 //===----------------------------------------------------------------------===//

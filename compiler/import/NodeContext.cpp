@@ -108,8 +108,8 @@ const Handler *findHandler(const std::string &domain, const std::string &op,
     for (std::span<const Handler> family :
          {elementwiseHandlers(), shapeHandlers(), layoutHandlers(),
           indexHandlers(), reduceHandlers(), normHandlers(), matmulHandlers(),
-          attentionHandlers(), quantizedHandlers(), contribHandlers(),
-          contribAttentionHandlers(), controlHandlers()}) {
+          windowHandlers(), attentionHandlers(), quantizedHandlers(),
+          contribHandlers(), contribAttentionHandlers(), controlHandlers()}) {
       for (const Handler &handler : family) {
         made[std::string(handler.domain) + ":" + handler.op].push_back(
             &handler);

@@ -104,6 +104,7 @@ std::span<const Handler> indexHandlers();
 std::span<const Handler> reduceHandlers();
 std::span<const Handler> normHandlers();
 std::span<const Handler> matmulHandlers();
+std::span<const Handler> windowHandlers();
 std::span<const Handler> attentionHandlers();
 std::span<const Handler> quantizedHandlers();
 std::span<const Handler> contribHandlers();

@@ -419,6 +419,39 @@ def Graph_ConvOp : Graph_Op<"conv", [Pure]> {
   let assemblyFormat = "$x `,` $weight (`bias` `(` $bias^ `:` type($bias) `)`)? attr-dict `:` type($x) `,` type($weight) `->` type($result)";
 }
 
+def Graph_PoolOp : Graph_Op<"pool", [Pure]> {
+  let summary = "The largest value or the mean of each window of [N, C, spatial..]";
+  let description = [{
+    `kind` "max" or "average". Along spatial axis i the window of result o holds
+    positions o * stride - pads_begin + j * dilation, j < kernel; what lies
+    outside of x is left out. Result sizes round down, with `ceil_mode` up, but
+    no window starts beyond x and pads_begin. The mean is over what was not left
+    out; with `count_include_pad` over all within the padding.
+        graph.pool "max" %x {kernel = [3, 3], strides = [2, 2], ...}
+  }];
+  let arguments = (ins StrAttr:$kind, AnyRankedTensor:$x, DenseI64ArrayAttr:$kernel,
+      DenseI64ArrayAttr:$strides, DenseI64ArrayAttr:$dilations,
+      DenseI64ArrayAttr:$pads_begin, DenseI64ArrayAttr:$pads_end,
+      DefaultValuedAttr<BoolAttr, "false">:$ceil_mode,
+      DefaultValuedAttr<BoolAttr, "false">:$count_include_pad);
+  let results = (outs AnyRankedTensor:$result);
+  let assemblyFormat = "$kind $x attr-dict `:` type($x) `->` type($result)";
+  let hasVerifier = 1;
+}
+
+def Graph_LrnOp : Graph_Op<"lrn", [Pure, AllTypesMatch<["x", "result"]>]> {
+  let summary = "Local response normalization across channels (axis 1)";
+  let description = [{
+    x / (bias + alpha / size * sum of squares)^beta, where the sum is over
+    channels c - (size - 1) / 2 .. c + size / 2 that exist.
+  }];
+  let arguments = (ins AnyRankedTensor:$x, I64Attr:$size, F64Attr:$alpha,
+      F64Attr:$beta, F64Attr:$bias);
+  let results = (outs AnyRankedTensor:$result);
+  let assemblyFormat = "$x attr-dict `:` type($result)";
+  let hasVerifier = 1;
+}
+
 //===-- Transformer blocks --------------------------------------------------===//
 
 def Graph_RopeOp : Graph_Op<"rope", [Pure]> {

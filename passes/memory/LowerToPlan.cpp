@@ -386,6 +386,8 @@ LogicalResult EntryLowering::lowerOp(Operation *op) {
       .Case<DynamicQuantizeOp, DequantizeOp, QuantizeOp>(
           [&](auto o) { return lowerQuantization(o); })
       .Case<ConvOp>([&](auto o) { return lowerConv(o); })
+      .Case<PoolOp>([&](auto o) { return lowerPool(o); })
+      .Case<LrnOp>([&](auto o) { return lowerLrn(o); })
       .Case<RopeOp>([&](auto o) { return lowerRope(o); })
       .Case<AttentionOp>([&](auto o) { return lowerAttention(o); })
       .Case<KvAppendOp>([&](auto o) { return lowerKvAppend(o); })

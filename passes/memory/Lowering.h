@@ -157,6 +157,9 @@ private:
   mlir::LogicalResult lowerProduct(mlir::Operation *op);
   mlir::LogicalResult lowerQuantization(mlir::Operation *op);
   mlir::LogicalResult lowerConv(graph::ConvOp op);
+  // LowerPool.cpp
+  mlir::LogicalResult lowerPool(graph::PoolOp op);
+  mlir::LogicalResult lowerLrn(graph::LrnOp op);
   // LowerState.cpp
   mlir::LogicalResult lowerRope(graph::RopeOp op);
   mlir::LogicalResult lowerAttention(graph::AttentionOp op);

@@ -71,6 +71,10 @@ std::string_view name(KernelId id) {
     return "conv";
   case KernelId::Cast:
     return "cast";
+  case KernelId::Pool:
+    return "pool";
+  case KernelId::Lrn:
+    return "lrn";
   }
   return "unknown"; // a number outside the enumeration
 }

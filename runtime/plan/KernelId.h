@@ -150,8 +150,21 @@ enum class KernelId : uint16_t {
   /// Converts dtype only. Operands: x, -> out. As Pointwise's cast. In place:
   /// x, if out has the same width.
   Cast = 29,
+  /// Windows of x [N, C, ..] -> out [N, C, ..]. Along spatial axis i the window
+  /// of result o holds o * stride - padBegin + j * dilation, j < kernel; what
+  /// lies outside of x is left out. Sizes round down, with ceilMode up unless
+  /// the last window would start beyond x and padBegin. Max: any type, that of
+  /// x. Average: floats, over what was not left out, with countPads over all
+  /// within the padding; zero where that is nothing. ints: PoolKind, spatial
+  /// rank s, ceilMode, countPads, kernel[s], strides[s], dilations[s],
+  /// padsBegin[s], padsEnd[s].
+  Pool = 30,
+  /// Operands: x [N, C, ..], -> out = x / (bias + alpha / size * sum of the
+  /// squares of channels [c - (size - 1) / 2, c + size / 2])^beta. ints: size.
+  /// floats: alpha, beta, bias.
+  Lrn = 31,
 };
-constexpr unsigned kNumKernels = 30;
+constexpr unsigned kNumKernels = 32;
 
 /// Values are part of the plan format: append only.
 enum class PointwiseOp : uint16_t {
@@ -233,6 +246,9 @@ enum class ReduceKind : uint8_t {
   L1 = 7,
   LogSumExp = 8,
 };
+
+/// Values are part of the plan format: append only.
+enum class PoolKind : uint8_t { Max = 0, Average = 1 };
 
 enum class ScatterKind : uint8_t {
   None = 0,

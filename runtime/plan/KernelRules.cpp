@@ -305,6 +305,10 @@ bool LaunchRules::check() {
     return conv();
   case KernelId::Cast:
     return cast();
+  case KernelId::Pool:
+    return pool();
+  case KernelId::Lrn:
+    return lrn();
   }
   return fail("unknown kernel"); // fails closed on a new one
 }

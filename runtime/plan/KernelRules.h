@@ -114,6 +114,8 @@ private:
   bool topK();
   bool conv();
   bool cast();
+  bool pool();
+  bool lrn();
 
   const Plan &plan;
   const Entry &entry;

@@ -428,6 +428,38 @@ class Ops:
             out += x[2].reshape([-1] + [1] * spatial)
         return out
 
+    def pool(g, x, a, types, dims):
+        y = x[0]
+        spatial = y.ndim - 2
+        largest = a["kind"] == "max"
+        low = -np.inf if y.dtype.kind == "f" else np.iinfo(y.dtype).min if largest else 0
+        # Beyond the padding there is only what ceil_mode reaches into.
+        beyond = [max(0, (o - 1) * s + (k - 1) * d + 1 - n - b - e) for o, s, k, d, n, b, e in zip(
+            dims[0][2:], a["strides"], a["kernel"], a["dilations"], y.shape[2:], a["pads_begin"], a["pads_end"])]
+        inside = np.ones(y.shape[2:])
+        around = list(zip(a["pads_begin"], a["pads_end"]))
+        counted = np.pad(inside, around, constant_values=1 if a["count_include_pad"] else 0)
+        counted = np.pad(counted, [(0, b) for b in beyond])
+        filled = np.pad(y, [(0, 0), (0, 0)] + [(b, e + more) for (b, e), more in zip(around, beyond)],
+                        constant_values=low if largest else 0)
+        out = np.full(dims[0], low if largest else 0, y.dtype)
+        count = np.zeros(dims[0][2:])
+        for at in np.ndindex(*a["kernel"]):
+            index = tuple(slice_of(at[i] * a["dilations"][i], a["strides"][i], dims[0][i + 2])
+                          for i in range(spatial))
+            part = filled[(slice(None), slice(None)) + index]
+            out = np.maximum(out, part) if largest else out + part
+            count += counted[index]
+        return out if largest else (out / np.maximum(count, 1)).astype(y.dtype)
+
+    def lrn(g, x, a, types, dims):
+        y, size = x[0], a["size"]
+        squares = np.zeros(y.shape, np.float64)
+        for c in range(y.shape[1]):
+            low, high = max(0, c - (size - 1) // 2), min(y.shape[1], c + size // 2 + 1)
+            squares[:, c] = np.sum(np.square(y[:, low:high], dtype=np.float64), axis=1)
+        return (y / (a["bias"] + a["alpha"] / size * squares) ** a["beta"]).astype(y.dtype)
+
     def rope(g, x, a, types, dims):
         x, cos, sin = x
         half = a["rotary_dim"] // 2

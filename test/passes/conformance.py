@@ -24,7 +24,7 @@ from suite import Failure, parser  # noqa: E402
 # Random by definition, or types that NumPy lacks.
 LEFT_OUT = re.compile(r"dropout|bernoulli|random|bf16|bfloat|BFLOAT|castlike|INT4|INT2|FLOAT[48]E|4e2m1|e4m3|e5m2|e8m0")
 # Every operator family that the importer knows takes at least this many.
-LEAST_TAKEN = 600
+LEAST_TAKEN = 780
 
 
 def close(ours, theirs):

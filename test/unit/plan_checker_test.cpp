@@ -802,6 +802,42 @@ TEST(KernelRules, ReductionsNormsAndOthers) {
         .ints({1, 2, 0, 2, 1, 1, 1});
   };
   EXPECT_RULE(conv(5), conv(6));
+  // 10 wide, windows of 3 that span 5 at every 2nd: 1 + 10 + 1 - 5 = 7, rounded
+  // down to 4 windows, or up to 5; a 6th would start at 10 of 11.
+  auto pool = [](int64_t ceilMode, int64_t out) {
+    return OneLaunch(KernelId::Pool)
+        .operand(F32, {1, 4, 10})
+        .out(F32, {1, 4, out})
+        .ints({0, 1, ceilMode, 0, 3, 2, 2, 1, 1});
+  };
+  EXPECT_RULE(pool(0, 4), pool(0, 5));
+  EXPECT_RULE(pool(1, 5), pool(1, 6));
+  // A window that would start beyond the input is not added: 3 wide, windows
+  // of 1 at every 2nd with one of padding behind: starts 0 and 2, never 4.
+  auto strided = [](int64_t out) {
+    return OneLaunch(KernelId::Pool)
+        .operand(F32, {1, 1, 3})
+        .out(F32, {1, 1, out})
+        .ints({1, 1, 1, 1, 1, 2, 1, 0, 1});
+  };
+  EXPECT_RULE(strided(2), strided(3));
+  auto poolType = [](DType type, int64_t kind) {
+    return OneLaunch(KernelId::Pool)
+        .operand(type, {1, 4, 3})
+        .out(type, {1, 4, 3})
+        .ints({kind, 1, 0, 0, 1, 1, 1, 0, 0});
+  };
+  EXPECT_RULE(poolType(I64, 0), poolType(I64, 1));
+  EXPECT_RULE(poolType(F32, 1), poolType(F32, 2));
+  auto lrn = [](int64_t size, int64_t channels) {
+    return OneLaunch(KernelId::Lrn)
+        .operand(F32, {1, 4, 3})
+        .out(F32, {1, channels, 3})
+        .ints({size})
+        .floats({1e-4, 0.75, 1.0});
+  };
+  EXPECT_RULE(lrn(5, 4), lrn(0, 4));
+  EXPECT_RULE(lrn(5, 4), lrn(5, 5));
   auto iota = [](DType type) {
     return OneLaunch(KernelId::Iota).out(type, {4}).params({0, 1}).ints({0});
   };

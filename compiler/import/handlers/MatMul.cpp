@@ -1,4 +1,5 @@
-//===- MatMul.cpp - Matrix products and convolutions ----------------------===//
+//===- MatMul.cpp - Matrix products
+//----------------------------------------===//
 
 #include "compiler/import/NodeContext.h"
 
@@ -147,61 +148,10 @@ bool importEinsum(NodeContext &n) {
   return n.out(arrange(n, product, order, out));
 }
 
-bool importConv(NodeContext &n) {
-  Val x = n.in(0), w = n.in(1);
-  int64_t spatial = x->rank() - 2;
-  if (spatial < 1 || w->rank() != x->rank()) {
-    return n.fail("input " + toString(x->dims) + " with weight " +
-                  toString(w->dims));
-  }
-  auto list = [&](const char *name, int64_t otherwise, int64_t count) {
-    return n.integers(name).value_or(std::vector<int64_t>(count, otherwise));
-  };
-  std::vector<int64_t> strides = list("strides", 1, spatial);
-  std::vector<int64_t> dilations = list("dilations", 1, spatial);
-  std::vector<int64_t> pads = list("pads", 0, 2 * spatial);
-  if (std::ssize(strides) != spatial || std::ssize(dilations) != spatial ||
-      std::ssize(pads) != 2 * spatial ||
-      *std::min_element(strides.begin(), strides.end()) < 1 ||
-      *std::min_element(dilations.begin(), dilations.end()) < 1) {
-    return n.fail("strides, dilations or pads do not fit " + toString(x->dims));
-  }
-  std::string automatic = n.text("auto_pad", "NOTSET");
-  std::vector<int64_t> begin(pads.begin(), pads.begin() + spatial),
-      end(pads.begin() + spatial, pads.end());
-  Dims dims{x->dims[0], w->dims[0]};
-  for (int64_t i = 0; i < spatial; ++i) {
-    std::optional<int64_t> kernel = w->dims[i + 2].asConstant();
-    if (!kernel) {
-      return n.fail("weight " + toString(w->dims));
-    }
-    int64_t reach = (*kernel - 1) * dilations[i] + 1;
-    DimExpr in = x->dims[i + 2];
-    if (automatic == "SAME_UPPER" || automatic == "SAME_LOWER") {
-      std::optional<int64_t> size = in.asConstant();
-      if (!size) {
-        return n.fail("auto_pad of an input " + toString(x->dims));
-      }
-      int64_t result = (*size + strides[i] - 1) / strides[i];
-      int64_t total =
-          std::max<int64_t>((result - 1) * strides[i] + reach - *size, 0);
-      begin[i] = automatic == "SAME_UPPER" ? total / 2 : total - total / 2;
-      end[i] = total - begin[i];
-    }
-    DimExpr room = in + DimExpr(begin[i] + end[i] - reach);
-    dims.push_back(
-        (strides[i] == 1 ? room : DimExpr::floorDiv(room, strides[i])) +
-        DimExpr(1));
-  }
-  return n.out(n.emit.conv(x, w, n.in(2), n.integer("group", 1), strides,
-                           dilations, begin, end, dims));
-}
-
 const Handler table[] = {
     {"", "MatMul", 1, importMatMul, 2},
     {"", "Gemm", 7, importGemm, 2},
     {"", "Einsum", 12, importEinsum},
-    {"", "Conv", 1, importConv, 2},
     {"com.microsoft", "FusedMatMul", 1, importFusedMatMul, 2},
     {"com.microsoft", "TransposeMatMul", 1, importFusedMatMul, 2},
 };

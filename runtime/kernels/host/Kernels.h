@@ -28,7 +28,9 @@ namespace llmc::kernels {
   KERNEL(RmsNorm, rmsNorm)                                                     \
   KERNEL(Attention, attention)                                                 \
   KERNEL(GatherQuant, gatherQuant)                                             \
-  KERNEL(Cast, cast)
+  KERNEL(Cast, cast)                                                           \
+  KERNEL(Pool, pool)                                                           \
+  KERNEL(Lrn, lrn)
 
 /// Kernels compiled once, for x86-64-v2.
 #define LLMC_COMMON_KERNELS(KERNEL)                                            \

@@ -126,3 +126,45 @@ func.func @gather_layout(%x: tensor<8x4xf32>, %i: tensor<3xi64>) {
   %0 = graph.gather %x, %i {axis = 0 : i64, weight_layout = "kn"} : (tensor<8x4xf32>, tensor<3xi64>) -> tensor<3x8xf32>
   return
 }
+
+// -----
+func.func @pool_kind(%x: tensor<1x2x8xf32>) {
+  // expected-error @below {{unknown kind 'median'}}
+  %0 = graph.pool "median" %x {kernel = array<i64: 2>, strides = array<i64: 2>, dilations = array<i64: 1>, pads_begin = array<i64: 0>, pads_end = array<i64: 0>} : tensor<1x2x8xf32> -> tensor<1x2x4xf32>
+  return
+}
+
+// -----
+func.func @pool_size(%x: tensor<1x2x9xf32>) {
+  // expected-error @below {{axis 2 of the result is 5, expected 4}}
+  %0 = graph.pool "max" %x {kernel = array<i64: 2>, strides = array<i64: 2>, dilations = array<i64: 1>, pads_begin = array<i64: 0>, pads_end = array<i64: 0>} : tensor<1x2x9xf32> -> tensor<1x2x5xf32>
+  return
+}
+
+// -----
+func.func @pool_lengths(%x: tensor<1x2x9x9xf32>) {
+  // expected-error @below {{kernel, strides, dilations and pads must have one length}}
+  %0 = graph.pool "max" %x {kernel = array<i64: 2, 2>, strides = array<i64: 2>, dilations = array<i64: 1, 1>, pads_begin = array<i64: 0, 0>, pads_end = array<i64: 0, 0>} : tensor<1x2x9x9xf32> -> tensor<1x2x4x4xf32>
+  return
+}
+
+// -----
+func.func @pool_rank(%x: tensor<1x2x9x9xf32>) {
+  // expected-error @below {{kernel has 1 extents, x is 'tensor<1x2x9x9xf32>'}}
+  %0 = graph.pool "max" %x {kernel = array<i64: 2>, strides = array<i64: 2>, dilations = array<i64: 1>, pads_begin = array<i64: 0>, pads_end = array<i64: 0>} : tensor<1x2x9x9xf32> -> tensor<1x2x4x4xf32>
+  return
+}
+
+// -----
+func.func @pool_mean_of_integers(%x: tensor<1x2x8xi64>) {
+  // expected-error @below {{means need floats, found 'tensor<1x2x8xi64>'}}
+  %0 = graph.pool "average" %x {kernel = array<i64: 2>, strides = array<i64: 2>, dilations = array<i64: 1>, pads_begin = array<i64: 0>, pads_end = array<i64: 0>} : tensor<1x2x8xi64> -> tensor<1x2x4xi64>
+  return
+}
+
+// -----
+func.func @lrn_size(%x: tensor<1x2x8xf32>) {
+  // expected-error @below {{size must be positive, found 0}}
+  %0 = graph.lrn %x {size = 0 : i64, alpha = 1.0e-4 : f64, beta = 0.75 : f64, bias = 1.0 : f64} : tensor<1x2x8xf32>
+  return
+}

@@ -76,3 +76,13 @@ func.func @blocks(%q: tensor<1x8x4x8xf32>, %k: tensor<1x4x4x8xf32>, %t: tensor<4
       : tensor<3x32xf32>, tensor<64x1x16xui8> -> tensor<3x64xf32>
   return
 }
+
+// CHECK-LABEL: func.func @windows
+func.func @windows(%x: tensor<1x2x9x?xf32> {graph.dims = [1, 2, 9, "w"]}) {
+  // Rows of 9: two windows of 4 at every 4th, a third one with ceil_mode.
+  // CHECK: graph.pool "max" %{{.*}} {ceil_mode = true, dilations = array<i64: 1, 1>, {{.*}}kernel = array<i64: 4, 2>, pads_begin = array<i64: 0, 0>, pads_end = array<i64: 0, 1>, strides = array<i64: 4, 1>} : tensor<1x2x9x?xf32> -> tensor<1x2x3x?xf32>
+  %0 = graph.pool "max" %x {kernel = array<i64: 4, 2>, strides = array<i64: 4, 1>, dilations = array<i64: 1, 1>, pads_begin = array<i64: 0, 0>, pads_end = array<i64: 0, 1>, ceil_mode = true, dims = [[1, 2, 3, "w"]]} : tensor<1x2x9x?xf32> -> tensor<1x2x3x?xf32>
+  // CHECK: graph.lrn %{{.*}} {alpha = {{.*}}, beta = 7.500000e-01 : f64, bias = 1.000000e+00 : f64, dims = {{.*}}, size = 5 : i64} : tensor<1x2x9x?xf32>
+  %1 = graph.lrn %x {size = 5 : i64, alpha = 1.0e-4 : f64, beta = 0.75 : f64, bias = 1.0 : f64, dims = [[1, 2, 9, "w"]]} : tensor<1x2x9x?xf32>
+  return
+}
