@@ -59,6 +59,8 @@ public:
   /// forms, or the same operation on equal operands. May be false for equal
   /// ones that are written differently.
   bool same(uint32_t a, uint32_t b) const { return classes[a] == classes[b]; }
+  /// The first of the expressions that same() knows to be equal to `expr`.
+  uint32_t first(uint32_t expr) const { return classes[expr]; }
 
   /// Bounds of a linear form; nullopt on overflow.
   std::optional<int64_t> upper(const Linear &form) const;

@@ -40,6 +40,28 @@ std::optional<uint64_t> tensorBytes(const EntryBounds &bounds, DType dtype,
   return overflow ? std::nullopt : elementBytes(elements, dtype);
 }
 
+std::optional<Polynomial> tensorSize(const EntryPolynomials &polynomials,
+                                     DType dtype,
+                                     const std::vector<uint32_t> &dims) {
+  Polynomial size(1);
+  for (uint32_t dim : dims) {
+    std::optional<Polynomial> product =
+        Polynomial::multiply(size, polynomials[dim]);
+    if (!product) {
+      return std::nullopt;
+    }
+    size = std::move(*product);
+  }
+  int64_t bits = bitWidth(dtype);
+  if (size.isConstant()) {
+    std::optional<uint64_t> bytes =
+        elementBytes(uint64_t(size.constant()), dtype);
+    return bytes ? std::optional(Polynomial(int64_t(*bytes))) : std::nullopt;
+  }
+  return bits % 8 == 0 ? Polynomial::multiply(size, Polynomial(bits / 8))
+                       : std::nullopt;
+}
+
 std::optional<uint64_t> stateBytes(const State &state) {
   uint64_t blocks =
       state.capacity == 0
@@ -87,10 +109,92 @@ static bool sameDims(const EntryBounds &bounds, const Operand &a,
   });
 }
 
-Result<std::vector<TouchedRange>> checkLaunch(const Plan &plan,
-                                              const Entry &entry,
-                                              const EntryBounds &bounds,
-                                              size_t stepIndex) {
+namespace {
+struct CopyAxis {
+  Polynomial extent, stride;
+};
+} // namespace
+
+/// Multiplies `length` by the extents of the axes that continue it: first the
+/// one whose stride is `length`, and so on. These are removed.
+static bool chain(std::vector<CopyAxis> &axes, Polynomial &length) {
+  for (size_t i = 0; i < axes.size();) {
+    if (axes[i].stride != length) {
+      ++i;
+      continue;
+    }
+    std::optional<Polynomial> longer =
+        Polynomial::multiply(length, axes[i].extent);
+    if (!longer) {
+      return false;
+    }
+    length = std::move(*longer);
+    axes.erase(axes.begin() + static_cast<ptrdiff_t>(i));
+    i = 0;
+  }
+  return true;
+}
+
+/// What a StridedCopy writes: one run, or one run in each row.
+static std::optional<Writing> writtenByCopy(const EntryPolynomials &sizes,
+                                            const Step &step) {
+  const Operand &out = step.operands[1];
+  size_t rank = static_cast<size_t>(step.ints[0]);
+  int64_t bits = bitWidth(out.dtype);
+  std::vector<CopyAxis> axes;
+  for (size_t i = 0; i < rank; ++i) {
+    CopyAxis axis{sizes[step.params[2 + i]],
+                  sizes[step.params[2 + 2 * rank + i]]};
+    if (axis.extent != Polynomial(1)) {
+      axes.push_back(std::move(axis));
+    }
+  }
+  Polynomial run(1);
+  if (bits % 8 != 0 || !chain(axes, run)) {
+    return std::nullopt;
+  }
+  Polynomial width(bits / 8);
+  auto bytes = [&](const Polynomial &elements, uint64_t from) {
+    std::optional<Polynomial> scaled = Polynomial::multiply(elements, width);
+    return scaled ? Polynomial::add(*scaled, Polynomial(int64_t(from)))
+                  : std::nullopt;
+  };
+  uint64_t from = axes.empty() ? out.offset : 0;
+  std::optional<Polynomial> end = Polynomial::add(sizes[step.params[1]], run);
+  std::optional<Polynomial> begin = bytes(sizes[step.params[1]], from);
+  end = end ? bytes(*end, from) : std::nullopt;
+  if (!begin || !end) {
+    return std::nullopt;
+  }
+  if (axes.empty()) {
+    return Writing{std::move(*begin), std::move(*end)};
+  }
+  for (const CopyAxis &row : axes) {
+    std::vector<CopyAxis> rest = axes;
+    Polynomial whole = row.stride;
+    if (!chain(rest, whole) || !rest.empty()) {
+      continue;
+    }
+    Polynomial count(1);
+    for (const CopyAxis &axis : axes) {
+      std::optional<Polynomial> more = Polynomial::multiply(count, axis.extent);
+      if (!more) {
+        return std::nullopt;
+      }
+      count = std::move(*more);
+    }
+    std::optional<Polynomial> period = bytes(row.stride, 0);
+    if (period) {
+      return Writing{std::move(*begin), std::move(*end),    true,
+                     out.offset,        std::move(*period), std::move(count)};
+    }
+  }
+  return std::nullopt;
+}
+
+Result<std::vector<TouchedRange>>
+checkLaunch(const Plan &plan, const Entry &entry, const EntryBounds &bounds,
+            const EntryPolynomials &sizes, size_t stepIndex) {
   const Step &step = entry.steps[stepIndex];
   auto unsafe = [&](std::string what) {
     return Error{ErrorCode::PlanUnsafe,
@@ -156,9 +260,14 @@ Result<std::vector<TouchedRange>> checkLaunch(const Plan &plan,
     range.bytes = {operand.offset, end};
     range.reads = operand.access != Access::Write;
     range.writes = operand.access != Access::Read;
-    range.written = range.writes ? range.bytes : ByteRange{};
-    for (uint32_t dim : operand.dims) {
-      range.symbolic |= bounds[dim].lower != bounds[dim].upper;
+    if (!isState && operand.packing == Packing::Raw) {
+      range.size = tensorSize(sizes, operand.dtype, operand.dims);
+    }
+    Polynomial begin(int64_t(operand.offset));
+    std::optional<Polynomial> last =
+        range.size ? Polynomial::add(begin, *range.size) : std::nullopt;
+    if (range.writes && last) {
+      range.written = Writing{std::move(begin), std::move(*last)};
     }
   }
 
@@ -200,10 +309,10 @@ Result<std::vector<TouchedRange>> checkLaunch(const Plan &plan,
     bool partial = step.operands[1].access == Access::ReadWrite;
     // What it leaves alone may be unwritten yet.
     out.reads = false;
-    out.written = {out.bytes.begin + rules.copied->begin,
-                   out.bytes.begin + rules.copied->end};
+    out.written = writtenByCopy(sizes, step);
     if (partial) {
-      out.bytes = out.written;
+      out.bytes = {out.bytes.begin + rules.copied->begin,
+                   out.bytes.begin + rules.copied->end};
     }
   }
 

@@ -19,6 +19,7 @@
 
 #include "runtime/plan/Bounds.h"
 #include "runtime/plan/Plan.h"
+#include "runtime/plan/Polynomial.h"
 #include "runtime/support/Result.h"
 
 #include <cstdint>
@@ -32,17 +33,25 @@ struct ByteRange {
   uint64_t end = 0;
 };
 
+/// Bytes that a step has surely written when it is done: [begin, end) of the
+/// buffer, or, in rows, [begin, end) of each of `count` periods from `base` on.
+struct Writing {
+  Polynomial begin, end;
+  bool inRows = false;
+  uint64_t base = 0;
+  Polynomial period = {}, count = {};
+};
+
 /// What a step may do to a buffer.
 struct TouchedRange {
   uint32_t buffer = 0;
-  ByteRange bytes;
+  ByteRange bytes; // at the bounds of the dimensions
   bool reads = false;
   bool writes = false;
-  /// Dimensions vary: the bound may be larger than what an earlier step wrote
-  /// under other names of the same dimensions (a reshape).
-  bool symbolic = false;
-  /// What counts as written afterwards, within `bytes`.
-  ByteRange written;
+  /// The bytes in a run, from bytes.begin on; nullopt: unknown, so all.
+  std::optional<Polynomial> size;
+  /// nullopt: nothing that could be named.
+  std::optional<Writing> written;
 };
 
 /// The bytes of a dense tensor with these dimensions at their bounds; nullopt
@@ -50,16 +59,20 @@ struct TouchedRange {
 std::optional<uint64_t> tensorBytes(const EntryBounds &bounds, DType dtype,
                                     const std::vector<uint32_t> &dims);
 
+/// The same in a run; nullopt if that cannot be followed.
+std::optional<Polynomial> tensorSize(const EntryPolynomials &polynomials,
+                                     DType dtype,
+                                     const std::vector<uint32_t> &dims);
+
 /// The bytes of a state: whole blocks. nullopt on overflow.
 std::optional<uint64_t> stateBytes(const State &state);
 
 /// Checks the launch against the kernel's contract and returns the bytes of
 /// each operand, in order. PlanUnsafe names step and operand. Whether the
 /// ranges lie in their buffers is checked here too.
-Result<std::vector<TouchedRange>> checkLaunch(const Plan &plan,
-                                              const Entry &entry,
-                                              const EntryBounds &bounds,
-                                              size_t stepIndex);
+Result<std::vector<TouchedRange>>
+checkLaunch(const Plan &plan, const Entry &entry, const EntryBounds &bounds,
+            const EntryPolynomials &sizes, size_t stepIndex);
 
 } // namespace llmc::plan
 

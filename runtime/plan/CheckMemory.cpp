@@ -181,7 +181,10 @@ static std::vector<Live> liveBuffers(const Plan &plan, uint32_t entry) {
     if (buffer.entry == kNone) {
       live.push_back({&buffer, 0, UINT32_MAX});
     } else if (buffer.entry == entry) {
-      live.push_back({&buffer, buffer.start, buffer.end});
+      // The caller writes an input even if no step reads it.
+      bool isInput = buffer.kind == BufferKind::Input;
+      live.push_back({&buffer, buffer.start,
+                      std::max(buffer.end, buffer.start + uint32_t(isInput))});
     }
   }
   return live;

@@ -17,28 +17,17 @@
 #ifndef LLMC_RUNTIME_PLAN_CHECKSTREAMS_H
 #define LLMC_RUNTIME_PLAN_CHECKSTREAMS_H
 
-#include "runtime/plan/CheckKernels.h"
+#include "runtime/plan/CheckCoverage.h"
 #include "runtime/plan/Plan.h"
 #include "runtime/support/Result.h"
 
-#include <vector>
-
 namespace llmc::plan {
-
-/// The ranges that each step of an entry touches.
-using StepRanges = std::vector<std::vector<TouchedRange>>;
 
 /// Events: signalled once, and before they are waited for. Then every pair of
 /// conflicting steps on different streams, by device address, so that a slot's
 /// next use waits for its last reader.
 Result<void> checkStreams(const Plan &plan, const Entry &entry,
                           const StepRanges &ranges);
-
-/// Nothing is read that no earlier step (or the caller, for inputs) has
-/// written; outputs are written in the end.
-Result<void> checkInitialized(const Plan &plan, uint32_t entry,
-                              const EntryBounds &bounds,
-                              const StepRanges &ranges);
 
 } // namespace llmc::plan
 

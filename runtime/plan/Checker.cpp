@@ -9,9 +9,11 @@
 
 #include "runtime/plan/AtomicFile.h"
 #include "runtime/plan/Bounds.h"
+#include "runtime/plan/CheckCoverage.h"
 #include "runtime/plan/CheckKernels.h"
 #include "runtime/plan/CheckMemory.h"
 #include "runtime/plan/CheckStreams.h"
+#include "runtime/plan/CheckTransitions.h"
 #include "runtime/plan/Report.h"
 #include "runtime/plan/Validate.h"
 
@@ -51,7 +53,13 @@ static Result<TouchedRange> checkCopy(const Plan &plan, const Entry &entry,
                   ", which is not a staging slot");
   }
   ByteRange bytes{step.targetOffset, step.targetOffset + step.bytes};
-  return TouchedRange{step.buffer, bytes, false, true, false, bytes};
+  return TouchedRange{step.buffer,
+                      bytes,
+                      false,
+                      true,
+                      std::nullopt,
+                      Writing{Polynomial(int64_t(bytes.begin)),
+                              Polynomial(int64_t(bytes.end))}};
 }
 
 /// What a step touches is live at that step.
@@ -115,10 +123,17 @@ static Result<void> checkPorts(const Plan &plan, uint32_t entryIndex,
     }
     return {};
   };
+  std::vector<bool> filled(plan.buffers.size());
   for (const Port &port : entry.inputs) {
     if (Result<void> good = check(port, true); !good) {
       return good;
     }
+    if (filled[port.buffer]) {
+      return unsafe("entry '" + entry.name + "': input '" + port.name +
+                    "' overwrites another input in buffer '" +
+                    plan.buffers[port.buffer].name + "'");
+    }
+    filled[port.buffer] = true;
   }
   for (const Port &port : entry.outputs) {
     if (Result<void> good = check(port, false); !good) {
@@ -171,6 +186,7 @@ static Result<Certificate::EntryFigures> checkEntry(const Plan &plan,
   if (Result<void> good = checkOverlap(plan, entryIndex); !good) {
     return good.error();
   }
+  EntryPolynomials sizes(entry, *bounds);
   Certificate::EntryFigures figures;
   figures.name = entry.name;
   figures.steps = entry.steps.size();
@@ -179,7 +195,7 @@ static Result<Certificate::EntryFigures> checkEntry(const Plan &plan,
   for (size_t i = 0; i < entry.steps.size(); ++i) {
     if (entry.steps[i].kind == StepKind::Launch) {
       Result<std::vector<TouchedRange>> touched =
-          checkLaunch(plan, entry, *bounds, i);
+          checkLaunch(plan, entry, *bounds, sizes, i);
       if (!touched) {
         return touched.error();
       }
@@ -202,10 +218,15 @@ static Result<Certificate::EntryFigures> checkEntry(const Plan &plan,
       return good.error();
     }
   }
-  if (Result<void> good = checkInitialized(plan, entryIndex, *bounds, ranges);
+  if (Result<void> good = checkInitialized(plan, entryIndex, sizes, ranges);
       !good) {
     return good.error();
   }
+  Result<uint64_t> appends = checkTokens(plan, entry, sizes);
+  if (!appends) {
+    return appends.error();
+  }
+  figures.appends = *appends;
   if (Result<void> good = checkStreams(plan, entry, ranges); !good) {
     return good.error();
   }
@@ -226,7 +247,7 @@ Result<Certificate> check(const Plan &plan) {
   if (Result<void> good = validate(plan); !good) {
     return good.error();
   }
-  for (auto part : {checkSegments, checkBuffers, checkTotals}) {
+  for (auto part : {checkSegments, checkBuffers, checkTotals, checkLasting}) {
     if (Result<void> good = part(plan); !good) {
       return good.error();
     }
@@ -237,6 +258,14 @@ Result<Certificate> check(const Plan &plan) {
   certificate.arenaBytes = plan.totals.arenaBytes;
   certificate.deviceBytes = plan.totals.deviceBytes;
   certificate.budgetBytes = plan.totals.budgetBytes;
+  Certificate::Transitions &transitions = certificate.transitions;
+  for (const Buffer &buffer : plan.buffers) {
+    if (buffer.entry == kNone && buffer.tier == Tier::Device) {
+      transitions.lastingBytes += buffer.size;
+      transitions.highWaterBytes =
+          std::max(transitions.highWaterBytes, buffer.offset + buffer.size);
+    }
+  }
   for (uint32_t i = 0; i < plan.entries.size(); ++i) {
     Result<Certificate::EntryFigures> figures = checkEntry(plan, i);
     if (!figures) {
@@ -244,8 +273,10 @@ Result<Certificate> check(const Plan &plan) {
     }
     // An entry starts when all steps of the one before are done, so what is
     // live in a transition is live in one of the two.
-    certificate.highWaterBytes =
-        std::max(certificate.highWaterBytes, figures->highWaterBytes);
+    transitions.highWaterBytes =
+        std::max(transitions.highWaterBytes, figures->highWaterBytes);
+    transitions.pairs += plan.entries.size();
+    transitions.cases += plan.entries.size() * (figures->steps + 1);
     certificate.entries.push_back(std::move(*figures));
   }
   return certificate;
@@ -261,18 +292,26 @@ std::string Certificate::text() const {
     out += "entry " + e.name + ": " + std::to_string(e.steps) + " steps, " +
            std::to_string(e.launches) + " launches, " +
            std::to_string(e.copies) + " copies of " + amount(e.streamedBytes) +
-           ", " + std::to_string(e.operands) + " operands; high water " +
+           ", " + std::to_string(e.operands) + " operands, " +
+           std::to_string(e.appends) + " appends to state; high water " +
            amount(e.highWaterBytes) + ", most live " + amount(e.peakLiveBytes) +
            " at step " + std::to_string(e.peakStep) + "\n";
   }
   out += std::to_string(buffers) + " buffers: in bounds, no overlap, no read " +
          "before its write or copy\n";
   out +=
+      "transitions: " + std::to_string(transitions.pairs) +
+      " pairs of entries, " + std::to_string(transitions.cases) +
+      " with every step that the first may stop after; the next reads only " +
+      amount(transitions.lastingBytes) +
+      " of weights, constants and state before past, its inputs and what " +
+      "it wrote; high water " + amount(transitions.highWaterBytes) + "\n";
+  out +=
       "device " + amount(deviceBytes) +
       (budgetBytes == UINT64_MAX ? ", no budget"
                                  : " of a budget of " + amount(budgetBytes)) +
-      "; high water " + amount(highWaterBytes) + " in an arena of " +
-      amount(arenaBytes) + "\n";
+      "; high water " + amount(transitions.highWaterBytes) +
+      " in an arena of " + amount(arenaBytes) + "\n";
   return out;
 }
 
@@ -286,6 +325,7 @@ std::string Certificate::json() const {
                     {"copies", e.copies},
                     {"events", e.events},
                     {"operands", e.operands},
+                    {"appends", e.appends},
                     {"streamed_bytes", e.streamedBytes},
                     {"peak_live_bytes", e.peakLiveBytes},
                     {"peak_step", e.peakStep},
@@ -296,7 +336,12 @@ std::string Certificate::json() const {
                {"budget_bytes",
                 budgetBytes == UINT64_MAX ? Json(nullptr) : Json(budgetBytes)},
                {"arena_bytes", arenaBytes},
-               {"high_water_bytes", highWaterBytes},
+               {"high_water_bytes", transitions.highWaterBytes},
+               {"transitions",
+                {{"pairs", transitions.pairs},
+                 {"cases", transitions.cases},
+                 {"lasting_bytes", transitions.lastingBytes},
+                 {"high_water_bytes", transitions.highWaterBytes}}},
                {"buffers", buffers},
                {"segments", segments},
                {"entries", std::move(list)}};

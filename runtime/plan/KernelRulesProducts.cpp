@@ -292,7 +292,7 @@ bool LaunchRules::kvRead() {
   return require(axis == state->outer.size(), "not the state's token axis") &&
          sameDims(1, 0, 0, 0, axis) &&
          sameDims(1, axis + 1, 0, axis + 1, rank(1) - axis - 1) &&
-         require(bounds[step.params[0]].upper == upper(1, axis),
+         require(bounds.same(step.params[0], step.operands[1].dims[axis]),
                  "the result has another length than T") &&
          withinCapacity(kNone, step.params[0], state->capacity);
 }

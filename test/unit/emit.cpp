@@ -240,7 +240,7 @@ protected:
                                 t.stagingBytes + t.workspaceBytes);
     EXPECT_EQ(t.deviceBytes, t.arenaBytes + t.reserveBytes);
     EXPECT_LE(t.deviceBytes, t.budgetBytes);
-    EXPECT_LE(proof->highWaterBytes, t.arenaBytes);
+    EXPECT_LE(proof->transitions.highWaterBytes, t.arenaBytes);
   }
 
   mlir::MLIRContext context;

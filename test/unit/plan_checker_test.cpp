@@ -120,9 +120,10 @@ TEST(Checker, Overlap) {
                "entry 'main', step 0: buffers 'ids' at [1408, 1432) and 'x' "
                "at [1408, 1456) of the device tier are live at once");
   expectUnsafe([](Plan &p) { buffer(p, "y").offset = 128; },
-               "step 5: buffers 'cache' at [192, 320) and 'y' at [128, 200)");
+               "between entries: output 'y' at [128, 200) of entry 'main' lies "
+               "over state 'cache' at [192, 320)");
   expectUnsafe([](Plan &p) { buffer(p, "cache").offset = 128; },
-               "buffers 'table' at [0, 160) and 'cache'");
+               "between entries: weight 'table' at [0, 160) and state 'cache'");
   // Half-open lifetimes: ids [0, 1) and y [5, 7) may share their bytes.
   Plan plan = samplePlan();
   buffer(plan, "y").offset = 1408;
@@ -664,11 +665,7 @@ TEST(KernelRules, StridedCopyKnowsWhatCancels) {
     entry.steps[0].params = {last, zero, n, minus, plus};
     entry.steps[0].operands[0].dims = {n};
     entry.steps[0].operands[1].dims = {n};
-    Port port;
-    port.name = "in";
-    port.buffer = 0;
-    port.dims = {n};
-    entry.inputs = {port};
+    entry.inputs[0].dims = {n};
     return one;
   };
   EXPECT_RULE(make(-1), make(0));

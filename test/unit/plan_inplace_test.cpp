@@ -65,12 +65,8 @@ TEST(InPlace, PointwiseNeedsTheSameDimensionsInEveryRun) {
     entry.symbols = {{"n", 1, 8, false}, {"m", 1, 8, false}};
     for (uint32_t i = 0; i < 2; ++i) {
       entry.exprs.push_back({ExprOp::Symbol, i, 0, 0});
-      Port port;
-      port.name = "in" + std::to_string(i);
-      port.buffer = i;
-      port.dims = {static_cast<uint32_t>(entry.exprs.size() - 1)};
-      entry.steps[0].operands[i].dims = port.dims;
-      entry.inputs.push_back(port);
+      entry.inputs[i].dims = {static_cast<uint32_t>(entry.exprs.size() - 1)};
+      entry.steps[0].operands[i].dims = entry.inputs[i].dims;
     }
     // m, written as (m + 1) - 1.
     uint32_t m = entry.inputs[1].dims[0];

@@ -60,6 +60,14 @@ struct OneLaunch {
     buffer.size = (bits + 7) / 8;
     buffer.entry = 0;
     buffer.end = 1;
+    if (access == Access::Read) {
+      Port port;
+      port.name = buffer.name;
+      port.dtype = dtype;
+      port.buffer = operand.buffer;
+      port.dims = operand.dims;
+      plan.entries[0].inputs.push_back(port);
+    }
     plan.buffers.push_back(buffer);
     uint64_t room = (buffer.size + 63) / 64 * 64;
     plan.totals.arenaBytes += room;
