@@ -90,7 +90,7 @@ ScheduleSearch::ScheduleSearch(const ScheduleModel &model,
 
 OrderVerdict ScheduleSearch::run(uint64_t limit, uint64_t nodes) {
   budget = limit;
-  uint64_t stop = spent + nodes;
+  stop = spent + nodes;
   undoTo(0);
   frames.clear();
   choices.clear();
@@ -104,6 +104,9 @@ OrderVerdict ScheduleSearch::run(uint64_t limit, uint64_t nodes) {
     if (entered == Entered::Complete) {
       path.insert(path.end(), tail.begin(), tail.end());
       return OrderVerdict::Found;
+    }
+    if (entered == Entered::Stopped) {
+      return OrderVerdict::Unknown;
     }
     if (frames.empty()) {
       assert(refused > budget);
@@ -133,7 +136,11 @@ OrderVerdict ScheduleSearch::run(uint64_t limit, uint64_t nodes) {
 
 /// Goes on with all that is safe, then lists what can come next.
 ScheduleSearch::Entered ScheduleSearch::enter() {
-  settle();
+  while (settleOne()) {
+    if (spent >= stop) {
+      return Entered::Stopped;
+    }
+  }
   if (state.executed() + tail.size() == model.steps) {
     return Entered::Complete;
   }
@@ -167,11 +174,7 @@ ScheduleSearch::Entered ScheduleSearch::enter() {
   return Entered::Open;
 }
 
-void ScheduleSearch::settle() {
-  while (settleOne()) {
-  }
-}
-
+/// Executes something that is safe, if there is anything.
 bool ScheduleSearch::settleOne() {
   uint32_t least = ScheduleModel::kNone;
   for (uint32_t step : state.ready()) {

@@ -90,10 +90,9 @@ private:
     uint64_t threshold; // of what was tried
   };
   /// What became of a set just entered.
-  enum class Entered : uint8_t { Open, Complete, Dead };
+  enum class Entered : uint8_t { Open, Complete, Dead, Stopped };
 
   Entered enter();
-  void settle();
   bool settleOne();
   bool tryRun(uint32_t step);
   void findTail();
@@ -106,6 +105,7 @@ private:
   ScheduleState state;
   uint64_t budget = 0;
   uint64_t spent = 0;
+  uint64_t stop = 0;    // of `spent`
   uint64_t refused = 0; // the threshold of the set that died last
   StepOrder path;
   StepSetKey key;
