@@ -196,17 +196,19 @@ def PlanPlacePass : Pass<"plan-place", "::mlir::ModuleOp"> {
   let description = [{
     If everything fits, nothing streams. Else activations, state, constants and
     weights of at most 64 KiB stay, as many of the other weights as fit do, and
-    the rest is copied from the weights file before each use. Which copies
-    start how early is described in PlacementModel.h:
+    the rest is copied from the weights file before each use, products in pieces
+    of their outputs. How they are cut and how early which copy starts is
+    described in PlacementModel.h:
 
-        plan.launch "linear"(.., read @weight.w : .., ..)
-    becomes
+        plan.launch "linear"(.., read @weight.w : f32[128, 64], write @decode.y : ..) ints [0, 0]
+    becomes, at the minimum,
         plan.signal 0 on compute
         plan.wait 0 on copy
         plan.copy 16384 from @segment.w + 0 to @decode.stream.w + 0
         plan.signal 1 on copy
         plan.wait 1 on compute
-        plan.launch "linear"(.., read @decode.stream.w : .., ..)
+        plan.launch "linear"(.., read @decode.stream.w : f32[64, 64], update @decode.y : ..) ints [0, 0, 0]
+        (the same again with + 16384 and ints [0, 0, 64])
 
     The smallest budget that can be met is computed without looking at the
     budget; below it the pass fails and the module's attribute

@@ -5,25 +5,24 @@
 #include "passes/memory/Layout.h"
 
 #include <algorithm>
+#include <cmath>
 #include <functional>
+#include <tuple>
 
 namespace llmc::memory {
 
-/// How much faster the device reads a weight than the link delivers it. Only
-/// the ratio matters here: it weighs overlap against resident bytes.
-static constexpr uint64_t kMemoryToLink = 10;
-
 static Choice allResident(const PlacementModel &model) {
-  return {std::vector<bool>(model.weights.size(), true), 0};
+  return {std::vector<bool>(model.weights.size(), true), 0, 0};
 }
 
-static Choice allStreamed(const PlacementModel &model, uint32_t depth) {
-  return {std::vector<bool>(model.weights.size(), false), depth};
+static Choice allStreamed(const PlacementModel &model, uint64_t tile,
+                          uint64_t window) {
+  return {std::vector<bool>(model.weights.size(), false), tile, window};
 }
 
 MinimumPlan findMinimum(const PlacementModel &model, uint64_t reserve) {
   MinimumPlan minimum;
-  minimum.choice = allStreamed(model, 0);
+  minimum.choice = allStreamed(model, 0, 0);
   minimum.evaluation = model.evaluate(minimum.choice);
   Choice resident = allResident(model);
   Evaluation evaluation = model.evaluate(resident);
@@ -45,9 +44,24 @@ struct Candidate {
   /// entry: how often it is streamed, and that each copy costs as much as
   /// kCopyOverhead more bytes.
   uint64_t value = 0;
+  /// Some launch reads it as a whole, so streaming takes a slot of its size.
+  bool isWhole = false;
 };
 
 constexpr uint64_t kCopyOverhead = 16 * 1024;
+
+bool isWhole(const PlacementModel &model, uint32_t weight) {
+  for (const EntryInfo &entry : model.entries) {
+    for (const StepInfo &step : entry.stepInfos) {
+      for (const WeightUse &use : step.uses) {
+        if (use.weight == weight && use.unitBytes == 0) {
+          return true;
+        }
+      }
+    }
+  }
+  return false;
+}
 
 std::vector<Candidate> candidates(const PlacementModel &model) {
   std::vector<Candidate> out;
@@ -55,7 +69,8 @@ std::vector<Candidate> candidates(const PlacementModel &model) {
   const EntryInfo *entry = model.mainEntry();
   if (entry) {
     std::vector<uint64_t> loads(model.weights.size(), 0);
-    StreamSchedule plan = model.schedule(*entry, allStreamed(model, 0));
+    StreamSchedule plan =
+        model.schedule(*entry, allStreamed(model, UINT64_MAX, 0));
     for (const StreamGroup &group : plan.groups) {
       for (const StreamRange &range : group.ranges) {
         ++loads[range.weight];
@@ -65,19 +80,22 @@ std::vector<Candidate> candidates(const PlacementModel &model) {
       for (const StreamRange &range : group.ranges) {
         if (!seen[range.weight]) {
           seen[range.weight] = true;
-          out.push_back({range.weight, loads[range.weight]});
+          out.push_back({range.weight, loads[range.weight],
+                         isWhole(model, range.weight)});
         }
       }
     }
   }
   for (uint32_t i = 0; i < model.weights.size(); ++i) {
     if (!seen[i]) {
-      out.push_back({i, 0}); // only other entries read it
+      out.push_back({i, 0, false}); // only other entries read it
     }
   }
   for (Candidate &candidate : out) {
     uint64_t size = model.weights[candidate.weight].size;
     candidate.value = candidate.value * 4 * (size + kCopyOverhead) / size;
+    // Keeping what needs a slot of its own size costs little.
+    candidate.value += candidate.isWhole && candidate.value ? 4 : 0;
   }
   return out;
 }
@@ -131,61 +149,49 @@ std::vector<bool> chooseResident(const PlacementModel &model, uint64_t bytes) {
   return resident;
 }
 
-/// Predicted time of one run of the main entry, in bytes over the link.
-uint64_t cost(const PlacementModel &model, const Choice &choice,
-              const Evaluation &evaluation) {
+/// Predicted seconds of one run of the main entry.
+double cost(const PlacementModel &model, const Choice &choice) {
   const EntryInfo *entry = model.mainEntry();
-  if (!entry) {
-    return 0;
-  }
-  uint64_t streamed =
-      evaluation.streamed[static_cast<size_t>(entry - model.entries.data())];
-  uint64_t compute = entry->readBytes / kMemoryToLink;
-  return choice.depth == 0 ? streamed + compute : std::max(streamed, compute);
+  return entry ? model.seconds(*entry, model.schedule(*entry, choice)) : 0;
 }
 
-struct Evaluated {
-  Choice choice;
-  Evaluation evaluation;
-};
-
-/// Streams as little as found for this depth; nullopt if not even everything
-/// streamed fits.
-std::optional<Evaluated> fill(const PlacementModel &model, uint32_t depth,
-                              uint64_t capacity) {
-  Choice none = allStreamed(model, depth);
-  Evaluated best{none, model.evaluate(none)};
-  if (best.evaluation.arena > capacity) {
+/// Keeps as much as seems to fit (see PlacementModel::estimate) with this tile
+/// and window; nullopt if not even everything streamed does.
+std::optional<Choice> fill(const PlacementModel &model, uint64_t tile,
+                           uint64_t window, uint64_t capacity) {
+  Choice best = allStreamed(model, tile, window);
+  uint64_t arena = model.estimate(best);
+  if (arena > capacity) {
     return std::nullopt;
   }
-  uint64_t bestCost = cost(model, best.choice, best.evaluation);
-  uint64_t largest = 0;
+  double bestCost = cost(model, best);
+  uint64_t staging = window;
   for (const WeightInfo &weight : model.weights) {
-    largest = std::max(largest, padded(weight.size));
+    staging = std::max(staging, padded(weight.size));
   }
   // What stays needs no slot, so the region shrinks as the resident set grows:
   // look for the balance from both sides, the upper guess being that the
   // largest slots disappear.
-  uint64_t room = capacity - best.evaluation.arena;
-  for (uint64_t guess : {room, room + largest * (depth + 1)}) {
+  uint64_t room = capacity - arena;
+  for (uint64_t guess : {room, room + staging}) {
     constexpr int kTries = 6;
     for (int i = 0; i < kTries; ++i) {
-      Choice choice{chooseResident(model, guess), depth};
-      Evaluation found = model.evaluate(choice);
-      if (found.arena > capacity) {
-        uint64_t excess = found.arena - capacity;
+      Choice choice{chooseResident(model, guess), tile, window};
+      uint64_t needed = model.estimate(choice);
+      if (needed > capacity) {
+        uint64_t excess = needed - capacity;
         if (excess >= guess) {
           break;
         }
         guess -= excess;
         continue;
       }
-      uint64_t foundCost = cost(model, choice, found);
+      double foundCost = cost(model, choice);
       if (foundCost < bestCost) {
-        best = {choice, found};
+        best = choice;
         bestCost = foundCost;
       }
-      uint64_t slack = capacity - found.arena;
+      uint64_t slack = capacity - needed;
       if (slack < plan::kBufferAlignment) {
         break;
       }
@@ -197,26 +203,93 @@ std::optional<Evaluated> fill(const PlacementModel &model, uint32_t depth,
 
 } // namespace
 
+/// Bytes of a piece, largest first; 0: a unit.
+static constexpr uint64_t kTiles[] = {32 << 20,  8 << 20,  2 << 20,
+                                      512 << 10, 64 << 10, 0};
+/// The largest group that remains where everything is cut into units, apart
+/// from what streams as a whole.
+static uint64_t smallestPiece(const PlacementModel &model) {
+  uint64_t bytes = 0;
+  for (const EntryInfo &entry : model.entries) {
+    for (const StepInfo &step : entry.stepInfos) {
+      uint64_t sum = 0;
+      for (const WeightUse &use : step.uses) {
+        sum += padded(use.unitBytes);
+      }
+      bytes = std::max(bytes, sum);
+    }
+  }
+  return bytes;
+}
+
 Choice choosePlanned(const PlacementModel &model, const MinimumPlan &minimum,
                      uint64_t capacity) {
   Choice resident = allResident(model);
   if (model.evaluate(resident).arena <= capacity) {
     return resident;
   }
-  Choice best = minimum.choice;
-  uint64_t bestCost = cost(model, best, minimum.evaluation);
-  for (uint32_t depth : {2u, 1u, 0u}) {
-    std::optional<Evaluated> found = fill(model, depth, capacity);
-    if (!found) {
+  // Small tiles need little room and keep the link busy evenly, but each costs
+  // two launches and two events. Of a small model a tile is a small part.
+  uint64_t total = 0;
+  uint64_t largest = 0;
+  for (const WeightInfo &weight : model.weights) {
+    total += weight.size;
+    largest = std::max(largest, padded(weight.size));
+  }
+  struct Setting {
+    uint64_t tile = 0;
+    uint64_t window = 0;
+    Choice choice;
+    double cost = 0;
+  };
+  std::vector<Setting> settings;
+  double best = INFINITY;
+  for (uint64_t tile : kTiles) {
+    if (tile > total / 4) {
       continue;
     }
-    uint64_t foundCost = cost(model, found->choice, found->evaluation);
-    if (foundCost < bestCost) {
-      best = found->choice;
-      bestCost = foundCost;
+    double before = best;
+    uint64_t piece = std::max(tile, smallestPiece(model));
+    for (uint64_t window : {4 * piece, 2 * piece, 2 * largest, uint64_t{0}}) {
+      if (std::optional<Choice> found = fill(model, tile, window, capacity)) {
+        settings.push_back({tile, window, *found, cost(model, *found)});
+        best = std::min(best, settings.back().cost);
+      }
+    }
+    // Finer ones take longer to plan; most of the time they gain nothing.
+    constexpr double kWorthwhile = 0.99;
+    if (before != INFINITY && best > before * kWorthwhile) {
+      break;
     }
   }
-  return best;
+  std::sort(settings.begin(), settings.end(),
+            [](const Setting &a, const Setting &b) {
+              return std::tie(a.cost, b.tile, b.window) <
+                     std::tie(b.cost, a.tile, a.window);
+            });
+  // Now the real packing, which may need a little more than estimated.
+  for (Setting &setting : settings) {
+    uint64_t aim = capacity;
+    constexpr int kTries = 4;
+    for (int i = 0; i < kTries; ++i) {
+      uint64_t arena = model.evaluate(setting.choice).arena;
+      if (arena <= capacity) {
+        return setting.choice;
+      }
+      uint64_t excess = arena - capacity;
+      if (excess >= aim) {
+        break;
+      }
+      aim -= excess;
+      std::optional<Choice> less =
+          fill(model, setting.tile, setting.window, aim);
+      if (!less) {
+        break;
+      }
+      setting.choice = *less;
+    }
+  }
+  return minimum.choice;
 }
 
 Choice chooseNaive(const PlacementModel &model, const MinimumPlan &minimum,
@@ -228,7 +301,7 @@ Choice chooseNaive(const PlacementModel &model, const MinimumPlan &minimum,
   // The longest prefix, by bisection: what stays only adds to the arena.
   std::vector<Candidate> order = candidates(model);
   auto prefix = [&](size_t count) {
-    Choice choice = allStreamed(model, 0);
+    Choice choice = allStreamed(model, UINT64_MAX, 0);
     for (size_t i = 0; i < count; ++i) {
       choice.resident[order[i].weight] = true;
     }

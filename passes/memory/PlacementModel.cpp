@@ -24,10 +24,50 @@ static bool alwaysStays(BufferOp buffer, const SymbolTable &symbols) {
   return buffer.getSize() <= PlacementModel::kSmallWeight && !isMatrix;
 }
 
+/// Rates that the choice is weighed with, in bytes per second, and the seconds
+/// that a launch and a copy take whatever their size.
+static constexpr double kMemoryRate = 4e10;
+static constexpr double kLinkRate = 4e9;
+static constexpr double kLaunchSeconds = 3e-6;
+static constexpr double kCopySeconds = 20e-6;
+
+/// Fills in how the launch could be cut. Operands of products come in the order
+/// that KernelId.h gives.
+static void describeCut(planir::LaunchOp launch, StepInfo &info,
+                        const std::vector<WeightInfo> &weights) {
+  std::optional<plan::KernelId> kernel =
+      planir::parseKernel(launch.getKernel());
+  bool isLinear = kernel == plan::KernelId::Linear;
+  size_t usual = isLinear ? 2 : 9;
+  if ((!isLinear && kernel != plan::KernelId::LinearQuant) ||
+      !launch.getInts() || launch.getInts()->size() != usual) {
+    return;
+  }
+  SmallVector<planir::ViewAttr> views(launch.operandViews());
+  auto outputs = dyn_cast<IntegerAttr>(views[1].getDims()[0]);
+  if (!outputs || outputs.getInt() <= 0) {
+    return;
+  }
+  auto n = static_cast<uint64_t>(outputs.getInt());
+  for (WeightUse &use : info.uses) {
+    planir::ViewAttr view = views[use.operand];
+    bool perOutput = !view.getDims().empty() && view.getDims()[0] == outputs &&
+                     use.operand != 0 && view.getOffset() == 0;
+    uint64_t size = weights[use.weight].size;
+    uint64_t rows = isLinear && use.operand == 1
+                        ? (n + PlacementModel::kUnit - 1) /
+                              PlacementModel::kUnit * PlacementModel::kUnit
+                        : n;
+    if (perOutput && size % rows == 0) {
+      use.unitBytes = size / rows * PlacementModel::kUnit;
+      info.outputs = n;
+    }
+  }
+}
+
 PlacementModel::PlacementModel(ModuleOp module) {
   SymbolTable symbols(module);
   llvm::DenseMap<StringAttr, uint32_t> weightIndex;
-  llvm::DenseMap<StringAttr, uint64_t> weightSize;
   llvm::DenseMap<StringAttr, BufferOp> buffers;
   for (auto buffer : module.getOps<BufferOp>()) {
     buffers[buffer.getSymNameAttr()] = buffer;
@@ -35,7 +75,6 @@ PlacementModel::PlacementModel(ModuleOp module) {
       continue;
     }
     if (buffer.getKind() == Kind::Weight) {
-      weightSize[buffer.getSymNameAttr()] = buffer.getSize();
       if (!alwaysStays(buffer, symbols)) {
         weightIndex[buffer.getSymNameAttr()] =
             static_cast<uint32_t>(weights.size());
@@ -48,22 +87,28 @@ PlacementModel::PlacementModel(ModuleOp module) {
   for (auto op : module.getOps<planir::EntryOp>()) {
     EntryInfo entry;
     entry.op = op;
+    graph::SymbolBounds bounds = planir::getBounds(op);
     for (Operation &step : op.getBody().front()) {
-      std::vector<uint32_t> read;
+      StepInfo info;
       if (auto launch = dyn_cast<planir::LaunchOp>(step)) {
-        for (planir::ViewAttr view : launch.operandViews()) {
-          StringAttr name = view.getBuffer().getAttr();
-          entry.readBytes += weightSize.lookup(name);
-          auto it = weightIndex.find(name);
+        uint64_t bytes = 0;
+        for (auto [i, view] : llvm::enumerate(launch.operandViews())) {
+          bytes += planir::boundBytes(view, bounds).value_or(0);
+          auto it = weightIndex.find(view.getBuffer().getAttr());
           if (it != weightIndex.end() &&
-              !llvm::is_contained(read, it->second)) {
-            read.push_back(it->second);
+              llvm::none_of(info.uses, [&](const WeightUse &use) {
+                return use.weight == it->second;
+              })) {
+            info.uses.push_back({it->second, static_cast<uint32_t>(i), 0});
           }
         }
+        info.seconds =
+            kLaunchSeconds + static_cast<double>(bytes) / kMemoryRate;
+        describeCut(launch, info, weights);
       }
-      entry.readers.push_back(std::move(read));
+      entry.stepInfos.push_back(std::move(info));
     }
-    entry.steps = static_cast<uint32_t>(entry.readers.size());
+    entry.steps = static_cast<uint32_t>(entry.stepInfos.size());
     // Lifetimes of inputs and outputs reach beyond the steps that touch them;
     // region() adds that again, in the numbers of the new list.
     uint32_t index = 0;
@@ -106,48 +151,107 @@ const EntryInfo *PlacementModel::mainEntry() const {
   return entries.empty() ? nullptr : &entries.front();
 }
 
+/// Into how many pieces the step is cut, given what of it streams.
+static uint64_t piecesOf(const StepInfo &info, const Choice &choice) {
+  uint64_t unitBytes = 0;
+  for (const WeightUse &use : info.uses) {
+    unitBytes += choice.resident[use.weight] ? 0 : use.unitBytes;
+  }
+  if (unitBytes == 0) {
+    return 1;
+  }
+  uint64_t units =
+      (info.outputs + PlacementModel::kUnit - 1) / PlacementModel::kUnit;
+  uint64_t perPiece = std::max<uint64_t>(choice.tile / unitBytes, 1);
+  return (units + perPiece - 1) / perPiece;
+}
+
 StreamSchedule PlacementModel::schedule(const EntryInfo &entry,
                                         const Choice &choice) const {
   StreamSchedule out;
   // The ranges that the previous step with streamed readers left open.
   llvm::SmallDenseMap<uint32_t, std::pair<size_t, size_t>> open;
   for (uint32_t step = 0; step < entry.steps; ++step) {
+    const StepInfo &info = entry.stepInfos[step];
+    auto first = static_cast<uint32_t>(out.pieces.size());
+    out.firstPiece.push_back(first);
+    uint64_t count = piecesOf(info, choice);
+    uint64_t units = (info.outputs + kUnit - 1) / kUnit;
+    auto last = static_cast<uint32_t>(first + count - 1);
     llvm::SmallDenseMap<uint32_t, std::pair<size_t, size_t>> now;
     bool streams = false;
-    for (uint32_t weight : entry.readers[step]) {
-      if (choice.resident[weight]) {
-        continue;
+    auto add = [&](uint32_t reader, StreamRange range) {
+      if (out.groups.empty() || out.groups.back().reader != reader) {
+        out.groups.push_back({reader, reader, {}});
       }
-      streams = true;
-      auto it = open.find(weight);
-      if (it != open.end()) {
-        auto [group, range] = it->second;
-        out.groups[group].ranges[range].last = step;
-        now[weight] = it->second;
-        continue;
+      out.groups.back().ranges.push_back(range);
+    };
+    for (uint64_t i = 0; i < count; ++i) {
+      auto piece = static_cast<uint32_t>(first + i);
+      uint64_t begin = units * i / count, end = units * (i + 1) / count;
+      uint64_t output = begin * kUnit;
+      out.pieces.push_back(
+          {step, output, std::min(end * kUnit, info.outputs) - output});
+      for (const WeightUse &use : info.uses) {
+        if (choice.resident[use.weight]) {
+          continue;
+        }
+        streams = true;
+        uint64_t size = weights[use.weight].size;
+        if (count > 1 && use.unitBytes != 0) {
+          uint64_t from = begin * use.unitBytes;
+          uint64_t to = std::min(end * use.unitBytes, size);
+          add(piece, {use.weight, use.operand, from, to - from, piece, piece});
+          continue;
+        }
+        if (i != 0) {
+          continue;
+        }
+        auto it = open.find(use.weight);
+        if (it != open.end()) {
+          auto [group, range] = it->second;
+          out.groups[group].ranges[range].last = last;
+          now[use.weight] = it->second;
+          continue;
+        }
+        add(piece, {use.weight, use.operand, 0, size, piece, last});
+        now[use.weight] = {out.groups.size() - 1,
+                           out.groups.back().ranges.size() - 1};
       }
-      if (out.groups.empty() || out.groups.back().reader != step) {
-        out.groups.push_back({step, step, {}});
-      }
-      out.groups.back().ranges.push_back({weight, step, step});
-      now[weight] = {out.groups.size() - 1,
-                     out.groups.back().ranges.size() - 1};
     }
     if (streams) {
       open = std::move(now);
     }
   }
-  for (size_t i = 0; choice.depth > 0 && i < out.groups.size(); ++i) {
-    out.groups[i].issue =
-        i < choice.depth ? 0 : out.groups[i - choice.depth].reader;
+  out.firstPiece.push_back(static_cast<uint32_t>(out.pieces.size()));
+
+  // As early as the window allows: the groups from `oldest` on are held.
+  uint64_t held = 0;
+  size_t oldest = 0;
+  auto bytesOf = [](const StreamGroup &group) {
+    uint64_t bytes = 0;
+    for (const StreamRange &range : group.ranges) {
+      bytes += padded(range.bytes);
+    }
+    return bytes;
+  };
+  for (size_t i = 0; i < out.groups.size(); ++i) {
+    held += bytesOf(out.groups[i]);
+    while (oldest < i && held > choice.window) {
+      held -= bytesOf(out.groups[oldest++]);
+    }
+    bool fits = held <= choice.window;
+    out.groups[i].issue = !fits         ? out.groups[i].reader
+                          : oldest == 0 ? 0
+                                        : out.groups[oldest - 1].reader + 1;
   }
 
   // The new list, in the order in which plan-place writes it.
   uint32_t index = 0;
   size_t issued = 0;
   size_t waited = 0;
-  for (uint32_t step = 0; step < entry.steps; ++step) {
-    while (issued < out.groups.size() && out.groups[issued].issue == step) {
+  for (uint32_t piece = 0; piece < out.pieces.size(); ++piece) {
+    while (issued < out.groups.size() && out.groups[issued].issue == piece) {
       index += 2; // signal, wait
       for (size_t i = 0; i < out.groups[issued].ranges.size(); ++i) {
         out.copyIndex.push_back(index++);
@@ -155,7 +259,7 @@ StreamSchedule PlacementModel::schedule(const EntryInfo &entry,
       ++index; // signal
       ++issued;
     }
-    if (waited < out.groups.size() && out.groups[waited].reader == step) {
+    if (waited < out.groups.size() && out.groups[waited].reader == piece) {
       ++index; // wait
       ++waited;
     }
@@ -170,8 +274,12 @@ PlacementModel::region(const EntryInfo &entry,
                        const StreamSchedule &schedule) const {
   std::vector<solver::Buffer> buffers;
   for (const ActivationInfo &info : entry.activations) {
-    uint32_t start = info.touched ? schedule.newIndex[info.first] : 0;
-    uint32_t end = info.touched ? schedule.newIndex[info.last] + 1 : 0;
+    uint32_t start = 0;
+    uint32_t end = 0;
+    if (info.touched) {
+      start = schedule.newIndex[schedule.firstPiece[info.first]];
+      end = schedule.newIndex[schedule.firstPiece[info.last + 1] - 1] + 1;
+    }
     Kind kind = BufferOp(info.op).getKind();
     if (kind == Kind::Input) {
       start = 0;
@@ -184,12 +292,51 @@ PlacementModel::region(const EntryInfo &entry,
   size_t copy = 0;
   for (const StreamGroup &group : schedule.groups) {
     for (const StreamRange &range : group.ranges) {
-      buffers.push_back(regionBuffer(weights[range.weight].size,
-                                     schedule.copyIndex[copy++],
+      buffers.push_back(regionBuffer(range.bytes, schedule.copyIndex[copy++],
                                      schedule.newIndex[range.last] + 1));
     }
   }
   return buffers;
+}
+
+double PlacementModel::seconds(const EntryInfo &entry,
+                               const StreamSchedule &schedule) const {
+  double compute = 0; // when the last launch ends
+  double link = 0;    // when the last copy ends
+  std::vector<double> arrival;
+  size_t waited = 0;
+  for (uint32_t piece = 0; piece < schedule.pieces.size(); ++piece) {
+    while (arrival.size() < schedule.groups.size() &&
+           schedule.groups[arrival.size()].issue == piece) {
+      link = std::max(link, compute);
+      for (const StreamRange &range : schedule.groups[arrival.size()].ranges) {
+        link += kCopySeconds + static_cast<double>(range.bytes) / kLinkRate;
+      }
+      arrival.push_back(link);
+    }
+    if (waited < schedule.groups.size() &&
+        schedule.groups[waited].reader == piece) {
+      compute = std::max(compute, arrival[waited++]);
+    }
+    uint32_t step = schedule.pieces[piece].step;
+    uint32_t count = schedule.firstPiece[step + 1] - schedule.firstPiece[step];
+    compute += kLaunchSeconds + entry.stepInfos[step].seconds / count;
+  }
+  return std::max(compute, link);
+}
+
+uint64_t PlacementModel::estimate(const Choice &choice) const {
+  uint64_t shared = fixedBytes;
+  for (size_t i = 0; i < weights.size(); ++i) {
+    shared += choice.resident[i] ? padded(weights[i].size) : 0;
+  }
+  uint64_t largest = 0;
+  for (const EntryInfo &entry : entries) {
+    solver::Problem problem;
+    problem.buffers = region(entry, schedule(entry, choice));
+    largest = std::max(largest, solver::lowerBound(problem));
+  }
+  return shared + largest;
 }
 
 Evaluation PlacementModel::evaluate(const Choice &choice) const {
@@ -206,7 +353,7 @@ Evaluation PlacementModel::evaluate(const Choice &choice) const {
     uint64_t streamed = 0;
     for (const StreamGroup &group : plan.groups) {
       for (const StreamRange &range : group.ranges) {
-        streamed += weights[range.weight].size;
+        streamed += range.bytes;
       }
     }
     out.streamed.push_back(streamed);

@@ -4,22 +4,26 @@
 // without touching the IR. A choice is: which weights stay resident, and how
 // far ahead of its use the copy of each other weight is issued.
 //
-// How a weight streams. Uses of a weight in one entry that have no other
-// streamed weight between them form a range; the ranges that start at the same
-// step form a group. A group with first reader u is issued before step p <= u:
+// How a weight streams. The matrix of a product is cut along its outputs into
+// pieces of whole units (64 outputs, a panel): each gets a launch of its own
+// that writes its columns of the result. K is never cut, so no bit changes. A
+// weight that another kernel reads streams as a whole; uses of it with no other
+// streamed weight between them share one copy. What one launch waits for is a
+// group. A group with reader u is issued before launch p <= u:
 //
 //     signal a on compute     all steps before p are done ...
 //     wait   a on copy        ... before the copy writes
 //     copy   ...              one per range of the group
 //     signal b on copy
-//     ... steps p .. u-1 run beside the copy ...
+//     ... launches p .. u-1 run beside the copy ...
 //     wait   b on compute
 //     launch u
 //
-// With `depth` d, p is the first reader of the d-th group before (0: u itself,
-// the copy runs alone). Since a copy waits for everything before its place in
-// the list, lifetimes by list index are exact for both streams, and a slot is
-// reused only after its last reader.
+// p is as early as the *window* allows: the groups issued and not yet read hold
+// at most that many bytes of slots together (0: the copy runs alone, right
+// before u). Since a copy waits for everything before its place in the list,
+// lifetimes by list index are exact for both streams, and a slot is reused only
+// after its last reader.
 //
 //===----------------------------------------------------------------------===//
 
@@ -51,38 +55,64 @@ struct ActivationInfo {
   uint32_t last = 0;  // step
 };
 
+/// A launch reads a streamable weight.
+struct WeightUse {
+  uint32_t weight = 0;
+  uint32_t operand = 0;
+  uint64_t unitBytes = 0; // of kUnit outputs; 0: it streams as a whole
+};
+
+struct StepInfo {
+  std::vector<WeightUse> uses; // of different weights
+  uint64_t outputs = 0;        // of a product that can be cut, else 0
+  double seconds = 0;          // of compute, estimated
+};
+
 struct EntryInfo {
   planir::EntryOp op;
   uint32_t steps = 0;
-  std::vector<ActivationInfo> activations;    // inputs and outputs too
-  std::vector<std::vector<uint32_t>> readers; // per step: streamable weights
-  uint64_t readBytes = 0; // of all weights, each launch counted
+  std::vector<ActivationInfo> activations; // inputs and outputs too
+  std::vector<StepInfo> stepInfos;         // per step
 };
 
-/// One staging buffer: steps [first, last] read `weight`.
+/// A launch of the new list: `step`, or outputs [first, first + count) of it.
+struct Piece {
+  uint32_t step = 0;
+  uint64_t first = 0;
+  uint64_t count = 0;
+};
+
+/// One staging buffer: bytes [begin, begin + bytes) of a weight's segment, read
+/// by the pieces [first, last].
 struct StreamRange {
   uint32_t weight = 0;
+  uint32_t operand = 0; // of the first reader
+  uint64_t begin = 0;
+  uint64_t bytes = 0;
   uint32_t first = 0;
   uint32_t last = 0;
 };
 
 struct StreamGroup {
-  uint32_t reader = 0; // the step that waits
-  uint32_t issue = 0;  // the copies stand before this step
+  uint32_t reader = 0; // the piece that waits
+  uint32_t issue = 0;  // the copies stand before this piece
   std::vector<StreamRange> ranges;
 };
 
-/// The streaming of one entry, and where its steps end up in the list.
+/// The streaming of one entry, and where everything ends up in the list.
 struct StreamSchedule {
-  std::vector<StreamGroup> groups; // by reader, and by issue
-  std::vector<uint32_t> newIndex;  // per old step
-  std::vector<uint32_t> copyIndex; // per range, in the order of groups
+  std::vector<Piece> pieces;        // all launches in order
+  std::vector<uint32_t> firstPiece; // per step, and one past the last
+  std::vector<StreamGroup> groups;  // by reader, and by issue
+  std::vector<uint32_t> newIndex;   // per piece
+  std::vector<uint32_t> copyIndex;  // per range, in the order of groups
   uint32_t newSteps = 0;
 };
 
 struct Choice {
   std::vector<bool> resident; // per weight
-  uint32_t depth = 0;
+  uint64_t tile = 0;          // bytes a piece may have; a unit has more: a unit
+  uint64_t window = 0;        // bytes of slots that are filled ahead
 };
 
 /// What a choice needs and costs.
@@ -97,6 +127,8 @@ class PlacementModel {
 public:
   static constexpr uint64_t kSmallWeight = 64 * 1024;
   static constexpr uint64_t kTinyWeight = 4 * 1024;
+  /// Outputs that are never cut apart: a panel.
+  static constexpr uint64_t kUnit = 64;
 
   explicit PlacementModel(mlir::ModuleOp module);
 
@@ -106,6 +138,12 @@ public:
   std::vector<solver::Buffer> region(const EntryInfo &entry,
                                      const StreamSchedule &schedule) const;
   Evaluation evaluate(const Choice &choice) const;
+  /// Bytes of arena if the region packs perfectly: a lower bound of what
+  /// evaluate() says, mostly equal to it, and much faster.
+  uint64_t estimate(const Choice &choice) const;
+  /// Predicted seconds of one run: launches in order, copies in order, each
+  /// copy after its issue point and each reader after its copies.
+  double seconds(const EntryInfo &entry, const StreamSchedule &schedule) const;
 
   /// The entry whose speed decides: decode, else the first.
   const EntryInfo *mainEntry() const;

@@ -25,10 +25,12 @@ namespace {
 using memory::Choice;
 using memory::EntryInfo;
 using memory::MinimumPlan;
+using memory::Piece;
 using memory::PlacementModel;
 using memory::StreamGroup;
 using memory::StreamRange;
 using memory::StreamSchedule;
+using memory::WeightUse;
 using planir::BufferOp;
 using planir::Kind;
 
@@ -65,8 +67,9 @@ Peak findPeak(const PlacementModel &model, const Choice &choice,
   for (const EntryInfo &entry : model.entries) {
     StreamSchedule plan = model.schedule(entry, choice);
     std::vector<solver::Buffer> buffers = model.region(entry, plan);
-    for (uint32_t step = 0; step < entry.steps; ++step) {
-      uint32_t at = plan.newIndex[step];
+    for (uint32_t piece = 0; piece < plan.pieces.size(); ++piece) {
+      uint32_t step = plan.pieces[piece].step;
+      uint32_t at = plan.newIndex[piece];
       uint64_t live = 0;
       for (const solver::Buffer &buffer : buffers) {
         live += buffer.start <= at && at < buffer.end ? buffer.size : 0;
@@ -237,14 +240,15 @@ private:
     base.consume_front("weight.");
     std::string wanted = (entry.getSymName() + ".stream." + base).str();
     std::string name = wanted;
-    for (unsigned i = 1; !names.insert(name).second; ++i) {
-      name = wanted + "." + std::to_string(i);
+    for (unsigned &i = repeats[wanted]; !names.insert(name).second;) {
+      name = wanted + "." + std::to_string(++i);
     }
     OpBuilder before(*module.getOps<planir::EntryOp>().begin());
     return BufferOp::create(
         before, weight.getLoc(), builder.getStringAttr(name),
         planir::KindAttr::get(context, Kind::Staging), weight.getTierAttr(),
-        weight.getSizeAttr(), IntegerAttr(), IntegerAttr(), IntegerAttr(),
+        builder.getI64IntegerAttr(static_cast<int64_t>(range.bytes)),
+        IntegerAttr(), IntegerAttr(), IntegerAttr(),
         FlatSymbolRefAttr::get(entry.getSymNameAttr()), FlatSymbolRefAttr(),
         ElementsAttr());
   }
@@ -263,6 +267,54 @@ private:
     launch.setViewsAttr(builder.getArrayAttr(views));
   }
 
+  /// A launch for some outputs of a product: what has a row or element per
+  /// output is narrowed to them. `streamed` says which operands lie in slots
+  /// that hold just the piece.
+  planir::LaunchOp cut(planir::LaunchOp launch, const Piece &piece,
+                       ArrayRef<bool> streamed) {
+    bool isLinear =
+        planir::parseKernel(launch.getKernel()) == plan::KernelId::Linear;
+    SmallVector<planir::ViewAttr> views(launch.operandViews());
+    auto outputs = cast<IntegerAttr>(views[1].getDims()[0]);
+    SmallVector<int64_t> ints(*launch.getInts());
+    // Operands that are whole whatever the piece: x and, of a quantized
+    // product, the block of each k.
+    size_t groups = isLinear || ints[5] == 0 ? 0 : 3 + (ints[4] != 0);
+    SmallVector<Attribute> narrowed;
+    for (auto [i, view] : llvm::enumerate(views)) {
+      bool isResult = i + 1 == views.size();
+      if (i == 0 || (groups != 0 && i == groups)) {
+        narrowed.push_back(view);
+        continue;
+      }
+      SmallVector<Attribute> dims(view.getDims().getValue());
+      int64_t offset = view.getOffset();
+      if (!isResult) {
+        uint64_t rows = view.getPanel64() ? llvm::alignTo(outputs.getInt(),
+                                                          PlacementModel::kUnit)
+                                          : outputs.getInt();
+        uint64_t bytes = *planir::boundBytes(view, {}) / rows;
+        dims[0] = builder.getI64IntegerAttr(static_cast<int64_t>(piece.count));
+        offset = streamed[i]
+                     ? 0
+                     : offset + static_cast<int64_t>(piece.first * bytes);
+      }
+      narrowed.push_back(planir::ViewAttr::get(
+          context, view.getBuffer(),
+          isResult ? planir::Access::ReadWrite : view.getAccess(),
+          view.getDtype(), builder.getArrayAttr(dims), view.getPanel64(),
+          offset));
+    }
+    if (!isLinear) {
+      ints[0] = static_cast<int64_t>(piece.count);
+    }
+    ints.push_back(static_cast<int64_t>(piece.first));
+    auto copy = cast<planir::LaunchOp>(builder.clone(*launch));
+    copy.setViewsAttr(builder.getArrayAttr(narrowed));
+    copy.setIntsAttr(builder.getDenseI64ArrayAttr(ints));
+    return copy;
+  }
+
   void rewrite(const EntryInfo &entry) {
     StreamSchedule plan = model.schedule(entry, choice);
     planir::EntryOp op = entry.op;
@@ -270,14 +322,35 @@ private:
     for (Operation &step : op.getBody().front()) {
       steps.push_back(&step);
     }
+    // One operation per piece first, so that slots can be made where they are
+    // issued, which may be before their readers are reached.
+    SmallVector<Operation *> pieces;
+    for (uint32_t step = 0; step < entry.steps; ++step) {
+      uint32_t first = plan.firstPiece[step], last = plan.firstPiece[step + 1];
+      if (last - first == 1) {
+        pieces.push_back(steps[step]);
+        continue;
+      }
+      auto launch = cast<planir::LaunchOp>(steps[step]);
+      SmallVector<bool> streamed(launch.getViews().size());
+      for (const WeightUse &use : entry.stepInfos[step].uses) {
+        streamed[use.operand] = !choice.resident[use.weight];
+      }
+      builder.setInsertionPoint(launch);
+      for (uint32_t i = first; i < last; ++i) {
+        pieces.push_back(cut(launch, plan.pieces[i], streamed));
+      }
+      launch.erase();
+    }
+
     uint64_t nextEvent = 0;
     SmallVector<uint64_t> arrival; // per group
     size_t issued = 0;
     size_t waited = 0;
-    for (uint32_t step = 0; step < entry.steps; ++step) {
-      builder.setInsertionPoint(steps[step]);
-      Location loc = steps[step]->getLoc();
-      for (; issued < plan.groups.size() && plan.groups[issued].issue == step;
+    for (uint32_t piece = 0; piece < pieces.size(); ++piece) {
+      builder.setInsertionPoint(pieces[piece]);
+      Location loc = pieces[piece]->getLoc();
+      for (; issued < plan.groups.size() && plan.groups[issued].issue == piece;
            ++issued) {
         uint64_t go = nextEvent++;
         planir::SignalOp::create(builder, loc, go, planir::Stream::Compute);
@@ -285,13 +358,15 @@ private:
         for (const StreamRange &range : plan.groups[issued].ranges) {
           BufferOp weight = model.weights[range.weight].op;
           BufferOp slot = makeSlot(op, range);
+          auto bytes = [&](uint64_t value) {
+            return builder.getI64IntegerAttr(static_cast<int64_t>(value));
+          };
           planir::CopyOp::create(builder, loc, weight.getSegmentAttr(),
-                                 builder.getI64IntegerAttr(0),
+                                 bytes(range.begin),
                                  FlatSymbolRefAttr::get(slot.getSymNameAttr()),
-                                 builder.getI64IntegerAttr(0),
-                                 weight.getSizeAttr());
+                                 bytes(0), bytes(range.bytes));
           for (uint32_t i = range.first; i <= range.last; ++i) {
-            if (auto launch = dyn_cast<planir::LaunchOp>(steps[i])) {
+            if (auto launch = dyn_cast<planir::LaunchOp>(pieces[i])) {
               redirect(launch, weight, slot);
             }
           }
@@ -300,7 +375,7 @@ private:
         planir::SignalOp::create(builder, loc, arrival.back(),
                                  planir::Stream::Copy);
       }
-      if (waited < plan.groups.size() && plan.groups[waited].reader == step) {
+      if (waited < plan.groups.size() && plan.groups[waited].reader == piece) {
         planir::WaitOp::create(builder, loc, arrival[waited++],
                                planir::Stream::Compute);
       }
@@ -313,6 +388,7 @@ private:
   MLIRContext *context;
   OpBuilder builder;
   llvm::StringSet<> names;
+  llvm::StringMap<unsigned> repeats; // of a slot's name
 };
 
 struct PlanPlace : impl::PlanPlacePassBase<PlanPlace> {

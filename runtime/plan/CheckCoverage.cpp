@@ -59,38 +59,32 @@ void Coverage::addRow(const Writing &writing,
            r.count == writing.count;
   });
   if (it == rows.end()) {
-    it = rows.insert(rows.end(),
-                     {writing.base, writing.period, writing.count, {}});
+    it = rows.insert(rows.end(), {writing.base, writing.period, writing.count});
   }
-  Range added{writing.begin, writing.end};
-  if (std::find(it->filled.begin(), it->filled.end(), added) !=
-      it->filled.end()) {
-    return;
-  }
-  it->filled.push_back(std::move(added));
+  it->apart.push_back({writing.begin, writing.end});
   // From the start of a row on, as far as the pieces reach.
-  Polynomial reached;
-  std::vector<bool> used(it->filled.size());
   for (bool moved = true; moved;) {
-    if (polynomials.atMost(it->period, reached)) {
-      std::optional<Polynomial> size =
-          Polynomial::multiply(it->period, it->count);
-      Polynomial base(static_cast<int64_t>(it->base));
-      std::optional<Polynomial> end =
-          size ? Polynomial::add(base, *size) : std::nullopt;
-      if (end) {
-        addRange({base, std::move(*end)}, polynomials);
-      }
-      return;
-    }
     moved = false;
-    for (size_t i = 0; i < used.size() && !moved; ++i) {
-      const Range &piece = it->filled[i];
-      if (!used[i] && polynomials.atMost(piece.begin, reached) &&
-          polynomials.atMost(reached, piece.end)) {
-        reached = piece.end;
-        used[i] = moved = true;
+    for (size_t i = 0; i < it->apart.size(); ++i) {
+      Range &piece = it->apart[i];
+      bool isInside = polynomials.atMost(piece.end, it->reached);
+      if (isInside || (polynomials.atMost(piece.begin, it->reached) &&
+                       polynomials.atMost(it->reached, piece.end))) {
+        it->reached = isInside ? it->reached : std::move(piece.end);
+        it->apart.erase(it->apart.begin() + static_cast<ptrdiff_t>(i));
+        moved = true;
+        break;
       }
+    }
+  }
+  if (polynomials.atMost(it->period, it->reached)) {
+    std::optional<Polynomial> size =
+        Polynomial::multiply(it->period, it->count);
+    Polynomial base(static_cast<int64_t>(it->base));
+    std::optional<Polynomial> end =
+        size ? Polynomial::add(base, *size) : std::nullopt;
+    if (end) {
+      addRange({base, std::move(*end)}, polynomials);
     }
   }
 }

@@ -53,11 +53,13 @@ private:
     Polynomial begin, end;
     bool operator==(const Range &) const = default;
   };
-  /// [base, base + period * count): `filled` is written in each period.
+  /// [base, base + period * count): in each period everything up to `reached`
+  /// is written, and the ranges `apart` from that.
   struct Rows {
     uint64_t base;
     Polynomial period, count;
-    std::vector<Range> filled;
+    Polynomial reached = {};
+    std::vector<Range> apart = {};
   };
   void addRange(Range range, const EntryPolynomials &polynomials);
   void addRow(const Writing &writing, const EntryPolynomials &polynomials);

@@ -192,6 +192,42 @@ static std::optional<Writing> writtenByCopy(const EntryPolynomials &sizes,
   return std::nullopt;
 }
 
+/// What a product in pieces writes: some columns of each row.
+static std::optional<Writing>
+writtenColumns(const EntryPolynomials &sizes, const Operand &out,
+               const LaunchRules::Columns &columns) {
+  int64_t bits = bitWidth(out.dtype);
+  Polynomial rows(1);
+  for (size_t i = 0; i + 1 < out.dims.size(); ++i) {
+    std::optional<Polynomial> more =
+        Polynomial::multiply(rows, sizes[out.dims[i]]);
+    if (!more) {
+      return std::nullopt;
+    }
+    rows = std::move(*more);
+  }
+  // The rules hold first + count <= total, which is a dimension of a tensor
+  // whose bytes have been multiplied out before.
+  auto bytes = [&](uint64_t elements) {
+    return static_cast<int64_t>(elements) * bits / 8;
+  };
+  Polynomial begin(static_cast<int64_t>(out.offset) + bytes(columns.first));
+  Polynomial end(static_cast<int64_t>(out.offset) +
+                 bytes(columns.first + columns.count));
+  if (bits % 8 != 0) {
+    return std::nullopt;
+  }
+  if (rows == Polynomial(1)) {
+    return Writing{std::move(begin), std::move(end)};
+  }
+  return Writing{Polynomial(bytes(columns.first)),
+                 Polynomial(bytes(columns.first + columns.count)),
+                 true,
+                 out.offset,
+                 Polynomial(bytes(columns.total)),
+                 std::move(rows)};
+}
+
 Result<std::vector<TouchedRange>>
 checkLaunch(const Plan &plan, const Entry &entry, const EntryBounds &bounds,
             const EntryPolynomials &sizes, size_t stepIndex) {
@@ -313,6 +349,15 @@ checkLaunch(const Plan &plan, const Entry &entry, const EntryBounds &bounds,
     if (partial) {
       out.bytes = {out.bytes.begin + rules.copied->begin,
                    out.bytes.begin + rules.copied->end};
+    }
+  }
+
+  if (rules.columns) {
+    TouchedRange &out = touched[rules.firstOutput];
+    out.reads = false;
+    if (rules.columns->count != rules.columns->total) {
+      out.written = writtenColumns(sizes, step.operands[rules.firstOutput],
+                                   *rules.columns);
     }
   }
 

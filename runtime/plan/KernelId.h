@@ -44,7 +44,11 @@ enum class KernelId : uint16_t {
   Pointwise = 0,
   /// Operands: x [.., K], w [N, K] (Panel64; f32 f16 bf16), opt bias [N],
   /// -> out [.., N]. All leading dimensions of x are rows.
-  /// ints: hasBias, Activation.
+  /// ints: hasBias, Activation, and for a piece of a
+  /// larger product first: w and bias are N of its outputs, out has all of them
+  /// ([.., total], Access ReadWrite unless N is total) and the launch writes
+  /// the
+  /// columns [first, first + N).
   Linear = 1,
   /// Quantized weight in canonical form: codes [N, ceil(K/bs)*bs*bits/8] u8
   /// (unsigned, low nibble first), scales [N, ceil(K/bs)] (f32 f16 bf16),
@@ -52,7 +56,9 @@ enum class KernelId : uint16_t {
   /// block of each
   /// k), opt bias [N]. Operands: x [.., K], codes, scales, zp, gidx, bias,
   /// -> out [.., N]. value = (code - zp) * scale; zp is `ints.zero` if absent.
-  /// ints: N, K, bits (4 or 8), bs, hasZp, hasGidx, hasBias, Activation, zero.
+  /// ints: N, K, bits (4 or 8), bs, hasZp, hasGidx, hasBias, Activation, zero,
+  /// and
+  /// for a piece first, as in Linear.
   LinearQuant = 2,
   /// Batched product. Operands: a [.., M, K], b [.., K, N] ([.., N, K] if
   /// transB), -> out [.., M, N]; leading dimensions broadcast. f32, f64 or

@@ -37,6 +37,13 @@ public:
   size_t firstOutput = 0;
   /// StridedCopy: bytes of the output that are written.
   std::optional<ByteRange> copied;
+  /// Linear, LinearQuant: a launch that writes only some columns of its result.
+  struct Columns {
+    uint64_t first = 0;
+    uint64_t count = 0;
+    uint64_t total = 0;
+  };
+  std::optional<Columns> columns;
 
 private:
   bool fail(std::string text);
@@ -76,6 +83,9 @@ private:
 
   // Numbers.
   bool ints(size_t count);
+  /// The columns of result `out` that `count` outputs are, from the int after
+  /// the first `usual` ones; all of them if it is not there.
+  bool columnsOf(size_t out, int64_t count, size_t usual);
   bool floats(size_t count);
   bool params(size_t count);
   bool flag(size_t index);

@@ -9,8 +9,23 @@
 
 namespace llmc::plan {
 
+bool LaunchRules::columnsOf(size_t out, int64_t count, size_t usual) {
+  Interval total = dim(out, rank(out) - 1);
+  if (step.ints.size() == usual) {
+    return require(total.upper == count, "the result's last dim is not N");
+  }
+  int64_t first = step.ints[usual];
+  if (!require(total.lower == total.upper && first >= 0 &&
+                   first <= total.upper && count <= total.upper - first,
+               "the piece does not lie in the result's columns")) {
+    return false;
+  }
+  columns = {uint64_t(first), uint64_t(count), uint64_t(total.upper)};
+  return true;
+}
+
 bool LaunchRules::linear() {
-  if (!ints(2) || !flag(0) || !activationInt(1)) {
+  if ((step.ints.size() != 3 && !ints(2)) || !flag(0) || !activationInt(1)) {
     return false;
   }
   bool hasBias = step.ints[0] != 0;
@@ -23,15 +38,15 @@ bool LaunchRules::linear() {
     return false;
   }
   int64_t rows = product(0, 0, rank(0) - 1);
-  return sameDims(0, rank(0) - 1, 1, 1, 1) &&
-         sameDims(out, rank(out) - 1, 1, 0, 1) &&
+  return sameDims(0, rank(0) - 1, 1, 1, 1) && columnsOf(out, upper(1, 0), 2) &&
          require(rows >= 0 && rows == product(out, 0, rank(out) - 1),
                  "rows of input and result differ") &&
          (!hasBias || (isFloat(2) && hasElements(2, upper(1, 0))));
 }
 
 bool LaunchRules::linearQuant() {
-  if (!ints(9) || !flag(4) || !flag(5) || !flag(6) || !activationInt(7)) {
+  if ((step.ints.size() != 10 && !ints(9)) || !flag(4) || !flag(5) ||
+      !flag(6) || !activationInt(7)) {
     return false;
   }
   int64_t n = step.ints[0], k = step.ints[1], bits = step.ints[2],
@@ -58,8 +73,7 @@ bool LaunchRules::linearQuant() {
   int64_t rows = product(0, 0, rank(0) - 1);
   return require(!overflow, "N * K overflows") && isFloat(0) && isFloat(out) &&
          require(upper(0, rank(0) - 1) == k, "the input's last dim is not K") &&
-         require(upper(out, rank(out) - 1) == n,
-                 "the result's last dim is not N") &&
+         columnsOf(out, n, 9) &&
          require(rows >= 0 && rows == product(out, 0, rank(out) - 1),
                  "rows of input and result differ") &&
          oneOf(1, {DType::U8}) && hasElements(1, codes) &&

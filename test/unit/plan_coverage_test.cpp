@@ -105,6 +105,33 @@ public:
     return *this;
   }
 
+  /// Columns [first, first + count) of the product [rows, total], K is 2.
+  Views &product(uint32_t rows, int64_t first, int64_t count, int64_t total) {
+    Step step;
+    step.kernel = KernelId::Linear;
+    for (uint64_t bytes : {64, 4096}) {
+      Port port;
+      port.name = "operand" + std::to_string(plan.buffers.size());
+      port.buffer = buffer(port.name, BufferKind::Input, bytes);
+      port.dims = numbers({int64_t(bytes) / 4});
+      entry().inputs.push_back(port);
+      step.operands.push_back(
+          {port.buffer, Access::Read, DType::F32, Packing::Raw, 0, {}});
+    }
+    step.operands[0].dims = {rows, number(2)};
+    step.operands[1].dims = numbers({count, 2});
+    step.operands[1].packing = Packing::Panel64;
+    step.operands.push_back({shared,
+                             Access::ReadWrite,
+                             DType::F32,
+                             Packing::Raw,
+                             0,
+                             {rows, number(total)}});
+    step.ints = {0, 0, first};
+    entry().steps.push_back(step);
+    return *this;
+  }
+
   bool safe() {
     for (Buffer &buffer : plan.buffers) {
       buffer.end = static_cast<uint32_t>(entry().steps.size());
@@ -341,4 +368,42 @@ TEST(Polynomials, Arithmetic) {
         *product, *Polynomial::add(Polynomial::atom(i), Polynomial(1)));
   }
   EXPECT_FALSE(product.has_value());
+}
+
+TEST(Coverage, ProductsInPieces) {
+  for (bool symbolic : {false, true}) {
+    auto make = [&](std::vector<std::pair<int64_t, int64_t>> pieces) {
+      Views views;
+      uint32_t rows = symbolic ? Views::n : views.number(7);
+      for (auto [first, count] : pieces) {
+        views.product(rows, first, count, 100);
+      }
+      return views.read(0, Dims{rows, views.number(100)});
+    };
+    expectSafe(make({{0, 64}, {64, 36}}));
+    expectSafe(make({{64, 36}, {0, 64}}));
+    expectSafe(make({{0, 50}, {25, 50}, {75, 25}}));
+    expectSafe(make({{0, 100}}));
+    for (const auto &pieces :
+         std::vector<std::vector<std::pair<int64_t, int64_t>>>{
+             {{0, 64}},
+             {{64, 36}},
+             {{0, 64}, {65, 35}},
+             {{0, 64}, {64, 35}},
+             {{0, 64}, {0, 64}}}) {
+      expectUnsafe(make(pieces), "was never written");
+    }
+    expectUnsafe(make({{0, 64}, {64, 37}}), "does not lie in the result's");
+    expectUnsafe(make({{-1, 64}}), "does not lie in the result's");
+  }
+  // Pieces of different rows are not one whole.
+  Views views;
+  views.product(Views::n, 0, 64, 100).product(Views::m, 64, 36, 100);
+  expectUnsafe(views.read(0, Dims{Views::n, views.number(100)}),
+               "was never written");
+  // One row: what is there can be read before the rest.
+  Views row;
+  row.product(row.number(1), 0, 64, 100);
+  expectSafe(Views(row).read(0, Numbers{64}));
+  expectUnsafe(Views(row).read(0, Numbers{65}), "byte 256 was never written");
 }

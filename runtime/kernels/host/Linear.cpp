@@ -16,6 +16,7 @@ struct LinearArgs {
   const Tensor *x, *w, *bias, *out;
   plan::Activation activation;
   int64_t rows, depth, outputs;
+  int64_t total, first; // columns of out, and the one that output 0 goes to
 };
 
 /// Rows [row, row + rows) of panel `panel`.
@@ -65,8 +66,8 @@ void linearTask(const LinearArgs &a, int64_t panel, int64_t row, int64_t rows,
       }
     }
     activate(a.activation, sums, n);
-    fromFloats(a.out->dtype, sums, a.out->data, (row + r) * a.outputs + first,
-               n);
+    fromFloats(a.out->dtype, sums, a.out->data,
+               (row + r) * a.total + a.first + first, n);
   }
 }
 
@@ -81,8 +82,14 @@ Status linear(const Launch &launch) {
   a.out = &launch.operands[hasBias ? 3 : 2];
   a.activation = static_cast<plan::Activation>(launch.ints[1]);
   if (a.w->rank != 2 || a.x->rank < 1 || a.out->rank < 1 ||
-      a.x->dims[a.x->rank - 1] != a.w->dims[1] ||
-      a.out->dims[a.out->rank - 1] != a.w->dims[0]) {
+      a.x->dims[a.x->rank - 1] != a.w->dims[1]) {
+    return kBadShape;
+  }
+  bool isPiece = launch.ints.size() > 2;
+  a.total = a.out->dims[a.out->rank - 1];
+  a.first = isPiece ? launch.ints[2] : 0;
+  if (a.first < 0 || a.first + a.w->dims[0] > a.total ||
+      (!isPiece && a.w->dims[0] != a.total)) {
     return kBadShape;
   }
   if (a.w->packing != plan::Packing::Panel64) {

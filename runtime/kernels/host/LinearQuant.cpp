@@ -188,6 +188,7 @@ struct LinearQuantArgs {
   QuantTable table;
   const Tensor *x, *bias, *out;
   plan::Activation activation;
+  int64_t total, first; // columns of out, and the one that output 0 goes to
 };
 
 void quantTask(const LinearQuantArgs &a, int64_t output, int64_t row,
@@ -241,7 +242,7 @@ void quantTask(const LinearQuantArgs &a, int64_t output, int64_t row,
     }
     activate(a.activation, values, outputs);
     fromFloats(a.out->dtype, values, a.out->data,
-               (row + r) * t.outputs + output, outputs);
+               (row + r) * a.total + a.first + output, outputs);
   }
 }
 
@@ -275,7 +276,11 @@ Status linearQuant(const Launch &launch) {
     return kBadShape;
   }
   int64_t rows = count(*a.x, 0, a.x->rank - 1);
-  if (count(*a.out) != rows * t.outputs) {
+  bool isPiece = launch.ints.size() > 9;
+  a.total = isPiece ? a.out->dims[a.out->rank - 1] : t.outputs;
+  a.first = isPiece ? launch.ints[9] : 0;
+  if (count(*a.out) != rows * a.total || a.first < 0 ||
+      a.first + t.outputs > a.total) {
     return kBadShape;
   }
   if (!isFloat32Like(a.x->dtype) || !isFloat32Like(a.out->dtype) ||

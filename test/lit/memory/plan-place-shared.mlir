@@ -1,7 +1,9 @@
-// RUN: llmc-opt %s --plan-place=budget=24576 | FileCheck %s
+// RUN: llmc-opt %s --plan-place=budget=20480 | FileCheck %s
 
 // Uses with no other streamed weight between them share one copy; a later use
-// streams again. Codes and scales of one launch arrive together.
+// streams again. At the minimum (the matrix 16384 and two activations, in pages
+// 20480) a product is cut into panels of 64 outputs: half of the codes, 4096
+// bytes, and the scales of these outputs, 64 * 4 bytes into the resident ones.
 
 plan.segment @segment.t size 16384 {kind = "panel64", layout = "nk", n = 64, k = 64, dtype = "f32"} from [@t]
 plan.segment @segment.q size 8192 {kind = "q_codes", format = "int8", n = 128, k = 64, bits = 8, block_size = 64, layout = "nk", dtype = "f32"} from [@q]
@@ -19,16 +21,19 @@ plan.buffer @main.y output device size 256 in @main
 // CHECK: plan.buffer @weight.s weight
 // CHECK-NOT: weight device
 // CHECK: plan.buffer @main.stream.t staging device size 16384 live [2, 7) in @main
-// CHECK: plan.buffer @main.stream.q staging device size 8192 live [9, 13) in @main
-// CHECK: plan.buffer @main.stream.t.1 staging device size 16384 live [15, 19) in @main
+// CHECK: plan.buffer @main.stream.q staging device size 4096 live [9, 13) in @main
+// CHECK: plan.buffer @main.stream.q.1 staging device size 4096 live [15, 19) in @main
+// CHECK: plan.buffer @main.stream.t.1 staging device size 16384 live [21, 25) in @main
 // CHECK: plan.entry @main
 // CHECK: plan.copy 16384 from @segment.t + 0 to @main.stream.t + 0
 // CHECK-NEXT: plan.signal 1 on copy
 // CHECK-NEXT: plan.wait 1 on compute
 // CHECK-NEXT: plan.launch {{.*}}read @main.stream.t :{{.*}}name "0"
 // CHECK-NEXT: plan.launch {{.*}}read @main.stream.t :{{.*}}name "1"
-// CHECK: plan.copy 8192 from @segment.q
-// CHECK: plan.launch {{.*}}read @main.stream.q :{{.*}}read @weight.s :{{.*}}name "2"
+// CHECK: plan.copy 4096 from @segment.q + 0 to @main.stream.q + 0
+// CHECK: plan.launch "linear_quant"(read @main.b : f32[1, 64], read @main.stream.q : u8[64, 64], read @weight.s : f32[64, 1], update @main.c : f32[1, 128]) ints [64, 64, 8, 64, 0, 0, 0, 0, 128, 0] name "2"
+// CHECK: plan.copy 4096 from @segment.q + 4096 to @main.stream.q.1 + 0
+// CHECK: plan.launch "linear_quant"({{.*}}, read @main.stream.q.1 : u8[64, 64], read @weight.s + 256 : f32[64, 1], update @main.c : f32[1, 128]) ints [64, 64, 8, 64, 0, 0, 0, 0, 128, 64] name "2"
 // CHECK: plan.copy 16384 from @segment.t + 0 to @main.stream.t.1 + 0
 // CHECK: plan.launch {{.*}}read @main.stream.t.1 :{{.*}}name "3"
 plan.entry @main symbols {} inputs [] outputs [] derived {} {
