@@ -82,11 +82,16 @@ static Json toJson(const DiskHardware &disk) {
 static Json toJson(const GpuHardware &gpu) {
   Json json;
   json["name"] = gpu.name;
-  json["memory_bytes"] = gpu.memoryBytes;
-  json["memory_bytes_per_second"] = gpu.memoryBytesPerSecond;
-  json["pcie_generation"] = gpu.pcieGeneration;
-  json["pcie_lanes"] = gpu.pcieLanes;
-  json["link_bytes_per_second"] = gpu.linkBytesPerSecond;
+  const auto known = [&](const char *key, auto value) {
+    if (value > 0) {
+      json[key] = value;
+    }
+  };
+  known("memory_bytes", gpu.memoryBytes);
+  known("memory_bytes_per_second", gpu.memoryBytesPerSecond);
+  known("pcie_generation", gpu.pcieGeneration);
+  known("pcie_lanes", gpu.pcieLanes);
+  known("link_bytes_per_second", gpu.linkBytesPerSecond);
   for (const auto &[dtype, rate] : gpu.flops) {
     json["flops_per_second"][dtype] = rate;
   }
@@ -185,6 +190,18 @@ public:
     known.insert(key);
     if (has(key)) {
       rate(key, out.emplace());
+    }
+  }
+
+  void rateIfKnown(const char *key, double &out) {
+    if (find(key, false)) {
+      rate(key, out);
+    }
+  }
+
+  void countIfKnown(const char *key, uint64_t &out) {
+    if (find(key, false)) {
+      count(key, out);
     }
   }
 
@@ -338,15 +355,17 @@ void read(GpuHardware &out, const Json &json, const std::string &place,
           std::string &error) {
   Fields fields(json, place, error);
   fields.text("name", out.name);
-  fields.count("memory_bytes", out.memoryBytes);
-  fields.rate("memory_bytes_per_second", out.memoryBytesPerSecond);
-  fields.count("pcie_generation", out.pcieGeneration);
-  fields.count("pcie_lanes", out.pcieLanes);
-  fields.rate("link_bytes_per_second", out.linkBytesPerSecond);
-  fields.dtypes("flops_per_second",
-                [&](const char *dtype, const Json &, Fields &inner) {
-                  inner.rate(dtype, out.flops[dtype]);
-                });
+  fields.countIfKnown("memory_bytes", out.memoryBytes);
+  fields.rateIfKnown("memory_bytes_per_second", out.memoryBytesPerSecond);
+  fields.countIfKnown("pcie_generation", out.pcieGeneration);
+  fields.countIfKnown("pcie_lanes", out.pcieLanes);
+  fields.rateIfKnown("link_bytes_per_second", out.linkBytesPerSecond);
+  if (fields.find("flops_per_second", false)) {
+    fields.dtypes("flops_per_second",
+                  [&](const char *dtype, const Json &, Fields &inner) {
+                    inner.rate(dtype, out.flops[dtype]);
+                  });
+  }
   fields.index("numa_node", out.numaNode);
   fields.finish();
 }

@@ -72,6 +72,7 @@ struct NumaNode {
   uint64_t memoryBytes = 0;
 };
 
+/// Zero: not known.
 struct GpuHardware {
   std::string name;
   uint64_t memoryBytes = 0; // nominal; less is free

@@ -8,6 +8,7 @@
 #include "core_plans.h"
 
 #include "runtime/plan/EmbeddedPlan.h"
+#include "runtime/plan/HardwareProfile.h"
 #include "tools/llmc-run/Npy.h"
 
 #include <nlohmann/json.hpp>
@@ -268,6 +269,66 @@ TEST(RuntoolCli, BenchReportsItsFields) {
   }
   EXPECT_EQ(answer["streamed_bytes_per_token"],
             uint64_t(64 * kWidth + 128 * kWidth) * 4);
+  EXPECT_EQ(answer["io_method"], "cached"); // a small file
+}
+
+TEST(RuntoolCli, EveryWayToReadGivesTheSame) {
+  TemporaryFolder folder;
+  const std::string plan =
+      writeModel(folder, {.placement = Placement::Streamed});
+  const std::string arguments = " --tokens 3,4,5 -n 6 --json";
+  const Outcome usual = llmcRun(folder, "generate " + plan + arguments);
+  ASSERT_EQ(usual.status, 0) << usual.error;
+  for (const std::string method : {"uring", "direct", "buffered", "cached"}) {
+    const Outcome bench =
+        llmcRun(folder, "bench " + plan + " --prompt 3 --json --io " + method);
+    if (bench.status != 0) { // what a sandbox may forbid
+      EXPECT_TRUE(method == "uring" || method == "direct");
+      EXPECT_NE(bench.error.find("--io " + method), std::string::npos)
+          << bench.error;
+      continue;
+    }
+    EXPECT_EQ(json::parse(bench.out)["io_method"], method);
+    const Outcome outcome =
+        llmcRun(folder, "generate " + plan + arguments + " --io " + method);
+    ASSERT_EQ(outcome.status, 0) << outcome.error;
+    EXPECT_EQ(json::parse(outcome.out)["tokens"],
+              json::parse(usual.out)["tokens"]);
+  }
+}
+
+TEST(RuntoolCli, ProbeWritesAProfileThatCanBeRead) {
+  TemporaryFolder folder;
+  const Outcome outcome =
+      llmcRun(folder, "probe --quick --json --threads 2 --disk " +
+                          (folder / ".") + " -o " + (folder / "hw.json"));
+  ASSERT_EQ(outcome.status, 0) << outcome.error;
+  EXPECT_EQ(outcome.out, slurp(folder / "hw.json"));
+  Result<plan::HardwareProfile> profile =
+      plan::readHardwareProfile(folder / "hw.json");
+  ASSERT_TRUE(bool(profile)) << profile.error().message;
+  EXPECT_EQ(profile->source, "probe");
+  ASSERT_TRUE(profile->host && profile->disk);
+  EXPECT_EQ(profile->host->threads, 2u);
+  for (const char *dtype : {"f32", "bf16", "f16", "int8"}) {
+    const plan::ComputeRate &rate = profile->host->compute[dtype];
+    ASSERT_TRUE(rate.oneRow && rate.manyRows) << dtype;
+  }
+  double best = 0;
+  for (const plan::DiskWay &way : profile->disk->ways) {
+    best = std::max(best, way.bytesPerSecond);
+  }
+  EXPECT_EQ(profile->disk->bytesPerSecond, best);
+  // The scratch file is gone.
+  size_t files = 0;
+  for (const auto &item : std::filesystem::directory_iterator(folder / ".")) {
+    (void)item;
+    ++files;
+  }
+  EXPECT_EQ(files, 3u); // out, err, hw.json
+  const Outcome nowhere = llmcRun(folder, "probe --quick --disk /nonexistent");
+  EXPECT_EQ(nowhere.status, 1);
+  EXPECT_NE(nowhere.error.find("/nonexistent"), std::string::npos);
 }
 
 TEST(RuntoolCli, AnExecutableWithAPlanGenerates) {

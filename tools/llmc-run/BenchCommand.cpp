@@ -100,8 +100,11 @@ static int run(const BenchOptions &options) {
       streamed = entry.streamedBytes;
     }
   }
-  const double link =
-      probeLink(session.weightsSource(), session.plan().totals.weightsBytes);
+  const double link = session.transfers()
+                          ? probeLink(session.weightsSource(),
+                                      session.plan().totals.weightsBytes,
+                                      session.transfers()->method())
+                          : 0;
   nlohmann::ordered_json json;
   json["prompt_tokens"] = prompt;
   json["generated_tokens"] = generate;

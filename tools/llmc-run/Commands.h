@@ -57,6 +57,7 @@ void addRun(CLI::App &app, std::optional<EmbeddedPlan> embedded, Job &job);
 void addGenerate(CLI::App &app, std::optional<EmbeddedPlan> embedded, Job &job);
 void addBench(CLI::App &app, std::optional<EmbeddedPlan> embedded, Job &job);
 void addVerify(CLI::App &app, std::optional<EmbeddedPlan> embedded, Job &job);
+void addProbe(CLI::App &app, Job &job);
 
 /// Adds the options of `generate` to `app` itself: what an executable with an
 /// embedded plan does.

@@ -8,14 +8,15 @@
 #ifndef LLMC_TOOLS_LLMC_RUN_LINKPROBE_H
 #define LLMC_TOOLS_LLMC_RUN_LINKPROBE_H
 
-#include "runtime/io/WeightsSource.h"
+#include "runtime/io/TransferEngine.h"
 
 namespace llmc::tool {
 
-/// Bytes per second of the best plain way to read the weights: buffered and
-/// direct reads, small and huge pages, one, two and four at a time. Each way
-/// reads for about a tenth of a second. 0 if there is nothing to read.
-double probeLink(const WeightsSource &source, uint64_t bytes);
+/// Bytes per second of the best plain way to read the weights, see DiskRate.h;
+/// each way reads for about a tenth of a second. Where the plan's own reads
+/// trust the page cache, so does the probe. 0 if there is nothing to read.
+double probeLink(const WeightsSource &source, uint64_t bytes,
+                 io::Method method);
 
 } // namespace llmc::tool
 

@@ -5,9 +5,9 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// llmc-run run|generate|bench|verify PLAN. A copy of this program that carries
-// a plan (`llmc compile --emit=exe`) takes the options of `generate` directly,
-// and all subcommands without PLAN.
+// llmc-run run|generate|bench|verify PLAN, llmc-run probe. A copy of this
+// program that carries a plan (`llmc compile --emit=exe`) takes the options of
+// `generate` directly, and all subcommands without PLAN.
 //
 //===----------------------------------------------------------------------===//
 
@@ -35,6 +35,7 @@ int main(int argc, char **argv) {
   addGenerate(app, embedded, job);
   addBench(app, embedded, job);
   addVerify(app, embedded, job);
+  addProbe(app, job);
   if (embedded) {
     // Without a subcommand, this is `generate`.
     app.require_subcommand(0, 1);

@@ -24,6 +24,7 @@ constexpr RuntimeCommand kCommands[] = {
     {"generate", "Write text with a plan"},
     {"bench", "Measure a plan's speed and memory"},
     {"verify", "Prove that a plan is safe, or name the violation"},
+    {"probe", "Measure this machine: compute, memory, disk"},
 };
 
 } // namespace

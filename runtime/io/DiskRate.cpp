@@ -1,0 +1,210 @@
+//===- DiskRate.cpp -------------------------------------------------------===//
+//
+// Part of llmc, under the Apache License v2.0. See LICENSE for details.
+// SPDX-License-Identifier: Apache-2.0
+//
+//===----------------------------------------------------------------------===//
+
+#include "runtime/io/DiskRate.h"
+
+#include <algorithm>
+#include <chrono>
+#include <fcntl.h>
+#include <span>
+#include <sys/mman.h>
+#include <unistd.h>
+
+namespace llmc::io {
+namespace {
+
+constexpr uint64_t kHugePage = uint64_t(2) << 20;
+constexpr uint64_t kBufferBytes = uint64_t(16) << 20;
+constexpr uint64_t kMiB = uint64_t(1) << 20;
+
+double now() {
+  return std::chrono::duration<double>(
+             std::chrono::steady_clock::now().time_since_epoch())
+      .count();
+}
+
+/// kBufferBytes bytes in pages of the wanted size, touched.
+class Buffer {
+public:
+  explicit Buffer(bool huge) {
+    raw = mmap(nullptr, kBufferBytes + kHugePage, PROT_READ | PROT_WRITE,
+               MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (raw == MAP_FAILED) {
+      return;
+    }
+    const auto start = reinterpret_cast<uintptr_t>(raw);
+    base = reinterpret_cast<uint8_t *>((start + kHugePage - 1) / kHugePage *
+                                       kHugePage);
+    madvise(base, kBufferBytes, huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+    for (uint64_t at = 0; at < kBufferBytes; at += 4096) {
+      static_cast<volatile uint8_t *>(base)[at] = 0;
+    }
+  }
+  ~Buffer() {
+    if (raw != MAP_FAILED) {
+      munmap(raw, kBufferBytes + kHugePage);
+    }
+  }
+  Buffer(const Buffer &) = delete;
+  Buffer &operator=(const Buffer &) = delete;
+
+  uint8_t *base = nullptr;
+
+private:
+  void *raw = MAP_FAILED;
+};
+
+/// Reads the range from its beginning with as many requests in flight as the
+/// backend takes, until the time is up; at its end it starts over, or stops if
+/// `once`. 0 if a read fails.
+double rate(ReadBackend &backend, const FileRange &range, uint8_t *buffer,
+            uint64_t requestBytes, bool direct, bool once, double seconds) {
+  const auto depth = static_cast<uint32_t>(
+      std::min<uint64_t>(backend.capacity(), kBufferBytes / requestBytes));
+  uint64_t at = range.first;
+  uint64_t total = 0;
+  uint32_t inFlight = 0;
+  bool failed = false;
+  const double begin = now();
+  const double end = begin + seconds;
+  bool more = true;
+  const auto issue = [&](uint32_t tag) {
+    if (at == range.last) {
+      more = more && !once;
+      at = range.first;
+    }
+    more = more && !failed && now() < end;
+    if (!more) {
+      return;
+    }
+    const uint64_t bytes = std::min(requestBytes, range.last - at);
+    backend.begin({at, buffer + tag * requestBytes,
+                   static_cast<uint32_t>(bytes), tag, direct});
+    at += bytes;
+    ++inFlight;
+  };
+  for (uint32_t tag = 0; tag < depth; ++tag) {
+    issue(tag);
+  }
+  ReadResult result;
+  while (inFlight != 0 && backend.next(result, true)) {
+    --inFlight;
+    failed = failed || result.got <= 0;
+    total += result.got > 0 ? static_cast<uint64_t>(result.got) : 0;
+    issue(result.tag);
+  }
+  return failed ? 0 : static_cast<double>(total) / (now() - begin);
+}
+
+void drop(const FileRange &range) {
+  posix_fadvise(range.files.buffered, static_cast<off_t>(range.first),
+                static_cast<off_t>(range.last - range.first),
+                POSIX_FADV_DONTNEED);
+}
+
+} // namespace
+
+std::vector<plan::DiskWay> measureDisk(const FileRange &range, double seconds) {
+  std::vector<plan::DiskWay> ways;
+  if (range.first >= range.last) {
+    return ways;
+  }
+  const auto keep = [&](const char *method, bool huge, uint32_t depth,
+                        uint64_t requestBytes, double found) {
+    if (found > 0) {
+      ways.push_back({method, huge, depth, requestBytes, found});
+    }
+  };
+  Buffer huge(true);
+  Buffer small(false);
+  if (!huge.base || !small.base) {
+    return ways;
+  }
+  for (uint32_t depth : {1u, 2u, 4u}) {
+    drop(range);
+    keep("buffered", true, depth, kMiB,
+         rate(*createThreadBackend(range.files, depth, true), range, huge.base,
+              kMiB, false, true, seconds));
+  }
+  if (range.files.direct < 0) {
+    return ways;
+  }
+  const auto threads = [&](Buffer &buffer, bool pages, uint32_t depth,
+                           uint64_t requestBytes) {
+    keep("direct", pages, depth, requestBytes,
+         rate(*createThreadBackend(range.files, depth, false), range,
+              buffer.base, requestBytes, true, false, seconds));
+  };
+  threads(small, false, 4, kMiB);
+  for (uint32_t depth : {1u, 2u, 4u, 8u}) {
+    threads(huge, true, depth, 2 * kMiB);
+  }
+  const auto uring = [&](bool registered, bool pages, uint32_t depth,
+                         uint64_t requestBytes) {
+    Buffer &buffer = pages ? huge : small;
+    int error = 0;
+    std::unique_ptr<ReadBackend> backend =
+        createUringBackend(range.files, depth,
+                           registered ? std::span(buffer.base, kBufferBytes)
+                                      : std::span<uint8_t>(),
+                           error);
+    if (backend) {
+      keep(registered ? "uring-registered" : "uring", pages, depth,
+           requestBytes,
+           rate(*backend, range, buffer.base, requestBytes, true, false,
+                seconds));
+    }
+  };
+  uring(false, false, 4, kMiB);
+  for (uint32_t depth : {1u, 4u, 8u, 16u}) {
+    uring(false, true, depth, kMiB);
+  }
+  uring(false, true, 4, 2 * kMiB);
+  uring(false, true, 8, 2 * kMiB);
+  uring(false, true, 4, 4 * kMiB);
+  uring(true, true, 8, 2 * kMiB);
+  uring(true, true, 16, kMiB);
+  return ways;
+}
+
+double measureCached(const FileRange &range, double seconds) {
+  Buffer buffer(true);
+  if (!buffer.base || range.first >= range.last) {
+    return 0;
+  }
+  double best = 0;
+  const std::unique_ptr<ReadBackend> one = createInlineBackend(range.files);
+  rate(*one, range, buffer.base, kMiB, false, true, 60); // fills it
+  best = rate(*one, range, buffer.base, kMiB, false, false, seconds);
+  const std::unique_ptr<ReadBackend> two =
+      createThreadBackend(range.files, 2, false);
+  return std::max(best,
+                  rate(*two, range, buffer.base, kMiB, false, false, seconds));
+}
+
+std::optional<double> measureLatency(const FileRange &range, int reads) {
+  const uint64_t pages = (range.last - range.first) / 4096;
+  if (range.files.direct < 0 || range.first >= range.last || pages == 0) {
+    return std::nullopt;
+  }
+  alignas(4096) static uint8_t page[4096];
+  std::vector<double> times;
+  uint64_t at = 0;
+  for (int i = 0; i < reads; ++i) {
+    at = (at + pages * 618 / 1000 + 1) % pages; // spread by the golden section
+    const double begin = now();
+    if (pread(range.files.direct, page, sizeof(page),
+              static_cast<off_t>(range.first + at * 4096)) <= 0) {
+      return std::nullopt;
+    }
+    times.push_back(now() - begin);
+  }
+  std::sort(times.begin(), times.end());
+  return times[times.size() / 2];
+}
+
+} // namespace llmc::io

@@ -1,0 +1,46 @@
+//===- DiskRate.h - How fast a file can be read ----------------*- C++ -*-===//
+//
+// Part of llmc, under the Apache License v2.0. See LICENSE for details.
+// SPDX-License-Identifier: Apache-2.0
+//
+//===----------------------------------------------------------------------===//
+//
+// The plain ways to read a file, each for a moment: through the page cache
+// (cold: what is cached is dropped first), past it by threads and by io_uring,
+// into small and huge pages, into registered buffers, at several depths.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef LLMC_RUNTIME_IO_DISKRATE_H
+#define LLMC_RUNTIME_IO_DISKRATE_H
+
+#include "runtime/io/ReadBackend.h"
+#include "runtime/plan/HardwareProfile.h"
+
+#include <optional>
+#include <vector>
+
+namespace llmc::io {
+
+/// Bytes [first, last) of a file, multiples of 4 KiB.
+struct FileRange {
+  Descriptors files;
+  uint64_t first = 0;
+  uint64_t last = 0;
+};
+
+/// Every way that this machine allows, about `seconds` each, with at most 16
+/// MiB of buffers. Ways that fail are left out.
+std::vector<plan::DiskWay> measureDisk(const FileRange &range, double seconds);
+
+/// Bytes per second of reading the range through the page cache when it is
+/// there already, by one thread and by two; the best. 0 if that fails.
+double measureCached(const FileRange &range, double seconds);
+
+/// Seconds of one read of 4 KiB past the page cache: the median of `reads` at
+/// places spread over the range. Nothing if the file cannot be read so.
+std::optional<double> measureLatency(const FileRange &range, int reads);
+
+} // namespace llmc::io
+
+#endif // LLMC_RUNTIME_IO_DISKRATE_H
