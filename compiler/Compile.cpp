@@ -229,6 +229,9 @@ Result<CompileResult> compile(const CompileOptions &given,
   if (!arch) {
     return arch.error();
   }
+  if (Result<void> done = readHardware(options); !done) {
+    return done.error();
+  }
   Result<uint64_t> budget = budgetOf(options);
   if (!budget) {
     return budget.error();

@@ -2,6 +2,13 @@
 
 #include "compiler/Options.h"
 
+#include "passes/memory/HardwareRates.h"
+#include "runtime/plan/HardwareProfile.h"
+#include "runtime/support/Hash.h"
+
+#include <algorithm>
+#include <cstdio>
+
 namespace llmc::compiler {
 
 std::string CompileOptions::str() const {
@@ -32,7 +39,32 @@ std::string CompileOptions::str() const {
   out += policy == Policy::Naive ? " --policy naive" : " --policy planned";
   out += reorder ? "" : " --order model";
   out += inPlace ? "" : " --in-place off";
+  out += hardwareId.empty() ? "" : " --hardware " + hardwareId;
   return out;
+}
+
+Result<void> readHardware(CompileOptions &options) {
+  if (options.hardware.empty()) {
+    return {};
+  }
+  Result<plan::HardwareProfile> profile =
+      plan::readHardwareProfile(options.hardware);
+  if (!profile) {
+    return profile.error();
+  }
+  Result<memory::Rates> rates = memory::ratesOf(*profile, options.target);
+  if (!rates) {
+    return {rates.error().code,
+            options.hardware + ": " + rates.error().message};
+  }
+  options.rates = *rates;
+  // A path says nothing on another machine; the content does.
+  Hash128 hash = hash128(profile->json());
+  char text[32];
+  std::snprintf(text, sizeof(text), "%016llx",
+                static_cast<unsigned long long>(hash.low));
+  options.hardwareId = "'" + profile->name + "'#" + text;
+  return {};
 }
 
 } // namespace llmc::compiler

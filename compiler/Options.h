@@ -3,6 +3,9 @@
 #ifndef LLMC_COMPILER_OPTIONS_H
 #define LLMC_COMPILER_OPTIONS_H
 
+#include "passes/memory/Rates.h"
+#include "runtime/support/Result.h"
+
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -34,6 +37,10 @@ struct CompileOptions {
   Budget budget;
   std::string target = "cpu";
   std::string arch = "native";
+  std::string hardware; // --hardware: a profile; empty: the reference CPU
+  /// Of `hardware`, once it has been read: see readHardware().
+  memory::Rates rates;
+  std::string hardwareId; // name and checksum
   std::optional<int64_t> context;
   int64_t batch = 1;
   int64_t prefillChunk = 128;
@@ -52,6 +59,9 @@ struct CompileOptions {
   /// The options that shape the plan, one line, recorded in it.
   std::string str() const;
 };
+
+/// Reads options.hardware, if there is one, into rates and hardwareId.
+Result<void> readHardware(CompileOptions &options);
 
 } // namespace llmc::compiler
 

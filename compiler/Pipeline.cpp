@@ -6,6 +6,7 @@
 #include "dialects/graph/GraphDialect.h"
 #include "dialects/plan/PlanDialect.h"
 #include "passes/Pipelines.h"
+#include "passes/memory/CostModel.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/Diagnostics.h"
@@ -113,6 +114,9 @@ Result<Lowered> lower(mlir::MLIRContext &context, const CompileOptions &options,
     return reached() ? Result<Lowered>(std::move(out)) : done.error();
   }
 
+  if (!options.hardwareId.empty()) {
+    memory::setRates(module, options.rates);
+  }
   PlanPipelineOptions planOptions;
   planOptions.budget = budgetBytes;
   planOptions.policy = options.policy == Policy::Naive ? "naive" : "planned";

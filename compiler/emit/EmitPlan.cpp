@@ -63,7 +63,8 @@ std::vector<uint8_t> bytesOf(DenseElementsAttr data) {
 
 class Emitter {
 public:
-  explicit Emitter(ModuleOp module) : module(module) {}
+  explicit Emitter(ModuleOp module)
+      : module(module), model(module, memory::ratesOf(module)) {}
 
   Result<plan::Plan> run() {
     emitSegments();
@@ -346,7 +347,7 @@ private:
     for (const plan::Step &step : entry.steps) {
       entry.streamedBytes += step.bytes;
     }
-    predict(op, entry);
+    predict(model, op, entry);
   }
 
   void emitTotals() {
@@ -365,6 +366,7 @@ private:
   }
 
   ModuleOp module;
+  memory::CostModel model;
   plan::Plan out;
   llvm::StringMap<uint32_t> segments, buffers, states;
   std::vector<std::string> bufferEntries;

@@ -36,6 +36,8 @@ namespace llmc::emit {
 /// what fragmentation costs); with streaming, activations count their largest
 /// live sum and staging the rest, since both lie in the same bytes at
 /// different times. lowerBoundBytes is the largest sum of live activations.
+///
+/// Predictions are for the machine of memory::ratesOf(module).
 Result<plan::Plan> emitPlan(mlir::ModuleOp module);
 
 /// Why plan-place found no plan.

@@ -3,16 +3,15 @@
 #ifndef LLMC_COMPILER_EMIT_PREDICT_H
 #define LLMC_COMPILER_EMIT_PREDICT_H
 
-#include "dialects/plan/PlanDialect.h"
+#include "passes/memory/CostModel.h"
 #include "runtime/plan/Plan.h"
 
 namespace llmc::emit {
 
-/// Sets predictedSeconds and boundBy of `entry` (whose streamedBytes is set):
-/// the slowest of reading the operands, the products' arithmetic and the link,
-/// at the upper bounds of the symbols. The rates are those of a small server
-/// core, not measured: the figure tells what binds, and compares plans.
-void predict(planir::EntryOp op, plan::Entry &entry);
+/// Sets predictedSeconds and boundBy of `entry`, at the sizes of
+/// CostModel::typical(): a full chunk, with half of the context behind it.
+void predict(const memory::CostModel &model, planir::EntryOp op,
+             plan::Entry &entry);
 
 } // namespace llmc::emit
 

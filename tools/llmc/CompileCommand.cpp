@@ -1,6 +1,7 @@
 //===- CompileCommand.cpp - llmc compile ----------------------------------===//
 
 #include "compiler/Compile.h"
+#include "runtime/plan/Bounds.h"
 #include "runtime/plan/Report.h"
 #include "runtime/support/Size.h"
 #include "tools/llmc/Commands.h"
@@ -74,6 +75,37 @@ int reportFailure(const BudgetFailure &failure, bool json) {
   return kExitBudget;
 }
 
+/// Tokens per second where the entry adds tokens to a state, else seconds.
+void printPrediction(const plan::Plan &plan, const plan::Entry &entry) {
+  if (entry.predictedSeconds <= 0) {
+    return;
+  }
+  int64_t tokens = 0;
+  if (entry.newTokens != plan::kNone) {
+    if (auto bounds = plan::EntryBounds::compute(plan, entry)) {
+      tokens = (*bounds)[entry.newTokens].upper;
+    }
+  }
+  if (tokens <= 0) {
+    std::printf("  %-8s %12.3g seconds predicted, bound by %s\n",
+                entry.name.c_str(), entry.predictedSeconds,
+                entry.boundBy.c_str());
+    return;
+  }
+  int64_t past = 0;
+  for (const plan::Symbol &symbol : entry.symbols) {
+    past = symbol.isPast ? symbol.upper / 2 : past;
+  }
+  std::printf("  %-8s %12.1f tokens/s predicted, bound by %s (%lld at a time "
+              "after %lld%s)\n",
+              entry.name.c_str(),
+              static_cast<double>(tokens) * static_cast<double>(plan.batch) /
+                  entry.predictedSeconds,
+              entry.boundBy.c_str(), static_cast<long long>(tokens),
+              static_cast<long long>(past),
+              plan.batch > 1 ? ", all sequences" : "");
+}
+
 void printSummary(const CompileResult &result) {
   const plan::Totals &t = result.plan.totals;
   std::printf("%s\n", result.planPath.c_str());
@@ -99,6 +131,9 @@ void printSummary(const CompileResult &result) {
                 entry.name.c_str(), entry.steps.size(),
                 formatSize(entry.peakLiveBytes).c_str(),
                 formatSize(entry.streamedBytes).c_str());
+  }
+  for (const plan::Entry &entry : result.plan.entries) {
+    printPrediction(result.plan, entry);
   }
   std::printf("  weights  %s (%s%s)\n", result.weightsPath.c_str(),
               formatSize(t.weightsBytes).c_str(),

@@ -79,6 +79,10 @@ void addOutputFlags(CLI::App &app, CompileFlags &flags) {
                  "off: every value gets a buffer of its own, for comparison")
       ->check(CLI::IsMember({"on", "off"}))
       ->capture_default_str();
+  app.add_option("--hardware", flags.options.hardware,
+                 "Plan for the machine of this profile (see llmc probe) [the "
+                 "reference CPU]")
+      ->type_name("FILE");
   app.add_option("--emit", flags.emit,
                  "plan, exe (runtime, plan and weights in one file), or "
                  "print the graph or plan-ir")
