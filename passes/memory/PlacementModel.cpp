@@ -24,13 +24,6 @@ static bool alwaysStays(BufferOp buffer, const SymbolTable &symbols) {
   return buffer.getSize() <= PlacementModel::kSmallWeight && !isMatrix;
 }
 
-/// Rates that the choice is weighed with, in bytes per second, and the seconds
-/// that a launch and a copy take whatever their size.
-static constexpr double kMemoryRate = 4e10;
-static constexpr double kLinkRate = 4e9;
-static constexpr double kLaunchSeconds = 3e-6;
-static constexpr double kCopySeconds = 20e-6;
-
 /// Fills in how the launch could be cut. Operands of products come in the order
 /// that KernelId.h gives.
 static void describeCut(planir::LaunchOp launch, StepInfo &info,
@@ -65,7 +58,7 @@ static void describeCut(planir::LaunchOp launch, StepInfo &info,
   }
 }
 
-PlacementModel::PlacementModel(ModuleOp module) {
+PlacementModel::PlacementModel(ModuleOp module) : costs(module) {
   SymbolTable symbols(module);
   llvm::DenseMap<StringAttr, uint32_t> weightIndex;
   llvm::DenseMap<StringAttr, BufferOp> buffers;
@@ -87,13 +80,12 @@ PlacementModel::PlacementModel(ModuleOp module) {
   for (auto op : module.getOps<planir::EntryOp>()) {
     EntryInfo entry;
     entry.op = op;
-    graph::SymbolBounds bounds = planir::getBounds(op);
+    std::vector<StepCost> stepCosts = costs.steps(op);
     for (Operation &step : op.getBody().front()) {
       StepInfo info;
+      info.seconds = stepCosts[entry.stepInfos.size()].seconds;
       if (auto launch = dyn_cast<planir::LaunchOp>(step)) {
-        uint64_t bytes = 0;
         for (auto [i, view] : llvm::enumerate(launch.operandViews())) {
-          bytes += planir::boundBytes(view, bounds).value_or(0);
           auto it = weightIndex.find(view.getBuffer().getAttr());
           if (it != weightIndex.end() &&
               llvm::none_of(info.uses, [&](const WeightUse &use) {
@@ -102,8 +94,6 @@ PlacementModel::PlacementModel(ModuleOp module) {
             info.uses.push_back({it->second, static_cast<uint32_t>(i), 0});
           }
         }
-        info.seconds =
-            kLaunchSeconds + static_cast<double>(bytes) / kMemoryRate;
         describeCut(launch, info, weights);
       }
       entry.stepInfos.push_back(std::move(info));
@@ -301,6 +291,10 @@ PlacementModel::region(const EntryInfo &entry,
 
 double PlacementModel::seconds(const EntryInfo &entry,
                                const StreamSchedule &schedule) const {
+  // What another piece of a launch, or another copy, takes whatever its size.
+  const Rates &rates = costs.machine();
+  double handOver = rates.launchSeconds + rates.handOverSeconds;
+  double latency = costs.copy(0);
   double compute = 0; // when the last launch ends
   double link = 0;    // when the last copy ends
   std::vector<double> arrival;
@@ -308,9 +302,10 @@ double PlacementModel::seconds(const EntryInfo &entry,
   for (uint32_t piece = 0; piece < schedule.pieces.size(); ++piece) {
     while (arrival.size() < schedule.groups.size() &&
            schedule.groups[arrival.size()].issue == piece) {
-      link = std::max(link, compute);
+      // Several reads are in flight: only an idle link pays the latency.
+      link = link <= compute ? compute + latency : link;
       for (const StreamRange &range : schedule.groups[arrival.size()].ranges) {
-        link += kCopySeconds + static_cast<double>(range.bytes) / kLinkRate;
+        link += costs.copy(range.bytes) - latency + rates.launchSeconds;
       }
       arrival.push_back(link);
     }
@@ -320,7 +315,7 @@ double PlacementModel::seconds(const EntryInfo &entry,
     }
     uint32_t step = schedule.pieces[piece].step;
     uint32_t count = schedule.firstPiece[step + 1] - schedule.firstPiece[step];
-    compute += kLaunchSeconds + entry.stepInfos[step].seconds / count;
+    compute += handOver + entry.stepInfos[step].seconds / count;
   }
   return std::max(compute, link);
 }

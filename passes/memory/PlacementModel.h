@@ -31,6 +31,7 @@
 #define LLMC_PASSES_MEMORY_PLACEMENTMODEL_H
 
 #include "dialects/plan/PlanDialect.h"
+#include "passes/memory/CostModel.h"
 #include "passes/solver/Problem.h"
 
 #include "mlir/IR/BuiltinOps.h"
@@ -151,6 +152,7 @@ public:
   std::vector<WeightInfo> weights; // in the order of the module
   std::vector<EntryInfo> entries;
   uint64_t fixedBytes = 0; // state, constants, small weights
+  CostModel costs;
 };
 
 } // namespace llmc::memory
