@@ -18,7 +18,7 @@ namespace llmc::io {
 namespace {
 
 constexpr uint64_t kHugePage = uint64_t(2) << 20;
-constexpr uint64_t kBufferBytes = uint64_t(16) << 20;
+constexpr uint64_t kBufferBytes = uint64_t(32) << 20;
 constexpr uint64_t kMiB = uint64_t(1) << 20;
 
 double now() {
@@ -119,33 +119,14 @@ std::vector<plan::DiskWay> measureDisk(const FileRange &range, double seconds) {
       ways.push_back({method, huge, depth, requestBytes, found});
     }
   };
-  Buffer huge(true);
-  Buffer small(false);
-  if (!huge.base || !small.base) {
-    return ways;
-  }
-  for (uint32_t depth : {1u, 2u, 4u}) {
-    drop(range);
-    keep("buffered", true, depth, kMiB,
-         rate(*createThreadBackend(range.files, depth, true), range, huge.base,
-              kMiB, false, true, seconds));
-  }
-  if (range.files.direct < 0) {
-    return ways;
-  }
   const auto threads = [&](Buffer &buffer, bool pages, uint32_t depth,
                            uint64_t requestBytes) {
     keep("direct", pages, depth, requestBytes,
          rate(*createThreadBackend(range.files, depth, false), range,
               buffer.base, requestBytes, true, false, seconds));
   };
-  threads(small, false, 4, kMiB);
-  for (uint32_t depth : {1u, 2u, 4u, 8u}) {
-    threads(huge, true, depth, 2 * kMiB);
-  }
-  const auto uring = [&](bool registered, bool pages, uint32_t depth,
-                         uint64_t requestBytes) {
-    Buffer &buffer = pages ? huge : small;
+  const auto uring = [&](Buffer &buffer, bool pages, uint32_t depth,
+                         uint64_t requestBytes, bool registered) {
     int error = 0;
     std::unique_ptr<ReadBackend> backend =
         createUringBackend(range.files, depth,
@@ -159,15 +140,39 @@ std::vector<plan::DiskWay> measureDisk(const FileRange &range, double seconds) {
                 seconds));
     }
   };
-  uring(false, false, 4, kMiB);
-  for (uint32_t depth : {1u, 4u, 8u, 16u}) {
-    uring(false, true, depth, kMiB);
+  // One buffer at a time: the memory may be as tight as the plan's budget.
+  if (range.files.direct >= 0) {
+    Buffer small(false);
+    if (small.base) {
+      threads(small, false, 4, kMiB);
+      uring(small, false, 4, kMiB, false);
+    }
   }
-  uring(false, true, 4, 2 * kMiB);
-  uring(false, true, 8, 2 * kMiB);
-  uring(false, true, 4, 4 * kMiB);
-  uring(true, true, 8, 2 * kMiB);
-  uring(true, true, 16, kMiB);
+  Buffer huge(true);
+  if (!huge.base) {
+    return ways;
+  }
+  for (uint32_t depth : {1u, 2u, 4u}) {
+    drop(range);
+    keep("buffered", true, depth, kMiB,
+         rate(*createThreadBackend(range.files, depth, true), range, huge.base,
+              kMiB, false, true, seconds));
+  }
+  if (range.files.direct < 0) {
+    return ways;
+  }
+  for (uint32_t depth : {1u, 2u, 4u, 8u}) {
+    threads(huge, true, depth, 2 * kMiB);
+  }
+  for (uint32_t depth : {1u, 4u, 8u, 16u}) {
+    uring(huge, true, depth, kMiB, false);
+  }
+  for (uint32_t depth : {4u, 8u, 16u}) {
+    uring(huge, true, depth, 2 * kMiB, false);
+  }
+  uring(huge, true, 4, 4 * kMiB, false);
+  uring(huge, true, 16, 2 * kMiB, true);
+  uring(huge, true, 16, kMiB, true);
   return ways;
 }
 

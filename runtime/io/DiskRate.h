@@ -29,7 +29,7 @@ struct FileRange {
   uint64_t last = 0;
 };
 
-/// Every way that this machine allows, about `seconds` each, with at most 16
+/// Every way that this machine allows, about `seconds` each, with at most 32
 /// MiB of buffers. Ways that fail are left out.
 std::vector<plan::DiskWay> measureDisk(const FileRange &range, double seconds);
 

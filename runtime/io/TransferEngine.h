@@ -63,7 +63,7 @@ std::optional<Method> methodNamed(std::string_view text);
 
 struct IoOptions {
   Method method = Method::Auto;
-  uint32_t depth = 8;               // requests in flight, 1 to 64
+  uint32_t depth = 16;              // requests in flight, 1 to 64
   uint32_t requestBytes = 2u << 20; // largest request, rounded up to 4 KiB
   /// For tests: stands between the engine and its backend.
   std::function<std::unique_ptr<ReadBackend>(std::unique_ptr<ReadBackend>)>
