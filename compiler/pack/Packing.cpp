@@ -152,6 +152,30 @@ private:
   std::vector<std::byte> buffer;
 };
 
+/// The bytes of `count` elements of a splat.
+std::vector<std::byte> repeated(const Source &splat, int64_t count) {
+  size_t width = plan::bitWidth(splat.dtype) / 8;
+  std::vector<std::byte> bytes(size_t(count) * width);
+  for (size_t i = 0; i < bytes.size(); i += width) {
+    std::memcpy(&bytes[i], splat.bytes.data(), width);
+  }
+  return bytes;
+}
+
+Result<void> packRawSplat(const Source &source, ChunkWriter &out) {
+  constexpr int64_t kPiece = 1 << 14;
+  int64_t left = elements(source);
+  std::vector<std::byte> piece = repeated(source, std::min(left, kPiece));
+  for (; left > 0; left -= kPiece) {
+    size_t size =
+        size_t(std::min(left, kPiece)) * (plan::bitWidth(source.dtype) / 8);
+    if (Result<void> done = out.write(piece.data(), size); !done) {
+      return done;
+    }
+  }
+  return {};
+}
+
 //===----------------------------------------------------------------------===//
 // Float panels
 //===----------------------------------------------------------------------===//
@@ -166,7 +190,11 @@ Result<void> packPanels(const SegmentSpec &spec, const Source &source,
     if (width < kPanel) {
       std::fill(panel.begin(), panel.end(), T(0));
     }
-    if (spec.kn) {
+    if (source.isSplat) {
+      for (int64_t k = 0; k < spec.k; ++k) {
+        std::fill_n(&panel[k * kPanel], width, loadAt<T>(source.bytes, 0));
+      }
+    } else if (spec.kn) {
       for (int64_t k = 0; k < spec.k; ++k) {
         std::memcpy(&panel[k * kPanel],
                     base + (k * spec.n + first) * int64_t(sizeof(T)),
@@ -382,10 +410,15 @@ Result<uint64_t> packedSize(const SegmentSpec &spec, const Source &source) {
       return mismatch(spec, source, "negative dimension");
     }
   }
-  if (source.bytes.size() < storedBytes(source)) {
+  unsigned bits = plan::bitWidth(source.dtype);
+  if (source.isSplat && bits < 8) {
+    return mismatch(spec, source, "is a splat of less than a byte");
+  }
+  uint64_t needed = source.isSplat ? bits / 8 : storedBytes(source);
+  if (source.bytes.size() < needed) {
     return mismatch(spec, source,
                     "has " + std::to_string(source.bytes.size()) +
-                        " bytes, needs " + std::to_string(storedBytes(source)));
+                        " bytes, needs " + std::to_string(needed));
   }
   if (spec.kind == SegmentKind::Raw || spec.kind == SegmentKind::QGroups) {
     return storedBytes(source);
@@ -452,6 +485,15 @@ Result<void> writePacked(const SegmentSpec &spec, const Source &source,
   if (Result<uint64_t> size = packedSize(spec, source); !size) {
     return size.error();
   }
+  ChunkWriter out(sink);
+  if (source.isSplat && spec.kind == SegmentKind::Raw) {
+    Result<void> done = packRawSplat(source, out);
+    return done ? out.flush() : done;
+  }
+  if (source.isSplat && spec.kind != SegmentKind::Panel64) {
+    std::vector<std::byte> bytes = repeated(source, elements(source));
+    return writePacked(spec, {bytes, source.dtype, source.shape}, sink);
+  }
   // MatMulNBits codes and g_idx are stored as the kernels want them.
   if (spec.kind == SegmentKind::Raw || spec.kind == SegmentKind::QGroups ||
       (spec.format == SourceFormat::NBits &&
@@ -459,7 +501,6 @@ Result<void> writePacked(const SegmentSpec &spec, const Source &source,
         (spec.kind == SegmentKind::QZero && isFloat(source.dtype))))) {
     return packRaw(source, sink);
   }
-  ChunkWriter out(sink);
   Result<void> done;
   switch (spec.kind) {
   case SegmentKind::Panel64:

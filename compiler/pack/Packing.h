@@ -60,6 +60,8 @@ struct Source {
   std::span<const std::byte> bytes;
   plan::DType dtype = plan::DType::F32;
   std::vector<int64_t> shape;
+  /// `bytes` is one element (of a byte or more), which all are equal to.
+  bool isSplat = false;
 };
 
 /// Bytes of the segment. Errors when spec and source do not go together.

@@ -163,10 +163,20 @@ collectSegmentJobs(mlir::ModuleOp module, const import::WeightStore &weights,
       if (!dtype) {
         return broken(op, "constant of an unsupported type");
       }
-      job.owned = bytesOf(value, *dtype);
+      // A splat stays one element: all of a model's may be gigabytes.
+      bool isSplat = value.isSplat() && plan::bitWidth(*dtype) >= 8;
+      job.owned =
+          bytesOf(isSplat ? value.resizeSplat(mlir::RankedTensorType::get(
+                                {1}, value.getElementType()))
+                          : value,
+                  *dtype);
       job.source.bytes = job.owned;
+      job.source.isSplat = isSplat;
       identity =
           "content " + hash128(job.owned.data(), job.owned.size()).text();
+      if (isSplat) {
+        identity += " x " + std::to_string(value.getNumElements());
+      }
     } else {
       return broken(op, "neither sources nor a value");
     }

@@ -31,7 +31,8 @@ struct SegmentJob {
   /// external data (so that planning again never reads 100 GB); both with
   /// `spec`.
   Hash128 fingerprint;
-  /// Owns the bytes of a segment that comes from a constant.
+  /// Owns the bytes of a segment that comes from a constant (one element of a
+  /// splat).
   std::vector<std::byte> owned;
 };
 

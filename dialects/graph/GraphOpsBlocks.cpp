@@ -85,8 +85,11 @@ LogicalResult MatMulOp::verify() {
 }
 
 LogicalResult LinearOp::verify() {
-  if (!getWeight().getDefiningOp<LoadWeightOp>()) {
-    return emitOpError("the weight must be a graph.load_weight");
+  auto constant = getWeight().getDefiningOp<ConstantOp>();
+  if (!getWeight().getDefiningOp<LoadWeightOp>() &&
+      !(constant && constant.getValue().isSplat())) {
+    return emitOpError(
+        "the weight must be a graph.load_weight or a splat constant");
   }
   if (failed(verifyRank(*this, "the weight", getWeight(), 2)) ||
       failed(verifyOneOf(*this, "activation", getActivation(), kActivations))) {

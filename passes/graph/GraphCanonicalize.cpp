@@ -21,6 +21,8 @@ namespace {
 using namespace llmc::graph;
 
 constexpr int64_t kPerTensor = -1000;
+/// Smaller constants are kept as they are.
+constexpr int64_t kSmallestSplatWeight = 1025;
 
 /// A matrix behind an optional transpose.
 struct Stored {
@@ -39,6 +41,14 @@ Stored storedMatrix(Value value, bool transposed) {
   return {value, transposed};
 }
 
+/// A weight of the model; one that is the same value everywhere is a constant.
+bool isWeight(Value value) {
+  auto constant = value.getDefiningOp<ConstantOp>();
+  return value.getDefiningOp<LoadWeightOp>() ||
+         (constant && constant.getValue().isSplat() &&
+          typeOf(value).getNumElements() >= kSmallestSplatWeight);
+}
+
 /// x @ W with x of any rank; the weight may be stored in a narrower float
 /// type: the kernel converts on load.
 struct MatMulToLinear : OpRewritePattern<MatMulOp> {
@@ -52,8 +62,7 @@ struct MatMulToLinear : OpRewritePattern<MatMulOp> {
     }
     Stored stored = storedMatrix(skipWideningCasts(op.getB()), op.getTransB());
     stored = storedMatrix(skipWideningCasts(stored.value), stored.transposed);
-    if (!stored.value.getDefiningOp<LoadWeightOp>() ||
-        !isa<FloatType>(elementOf(stored.value)) ||
+    if (!isWeight(stored.value) || !isa<FloatType>(elementOf(stored.value)) ||
         elementOf(stored.value).isF64()) {
       return failure();
     }

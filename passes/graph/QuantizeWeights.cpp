@@ -37,7 +37,9 @@ struct QuantizeWeights : llmc::impl::QuantizeWeightsPassBase<QuantizeWeights> {
     SmallVector<LinearOp> linears;
     getOperation().walk([&](LinearOp op) { linears.push_back(op); });
     for (LinearOp op : linears) {
-      if (typeOf(op.getWeight()).getNumElements() < minElements) {
+      // A constant has nothing to round.
+      if (typeOf(op.getWeight()).getNumElements() < minElements ||
+          !op.getWeight().getDefiningOp<LoadWeightOp>()) {
         continue;
       }
       bool byOutput = op.getWeightLayout() == "nk";

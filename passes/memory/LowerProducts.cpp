@@ -29,15 +29,19 @@ static FailureOr<int64_t> activation(Operation *op, StringRef name) {
 
 LogicalResult EntryLowering::lowerLinear(graph::LinearOp op) {
   graph::WeightOp weight = module.weightOf(op.getWeight());
-  if (!weight) {
-    return op.emitOpError("the weight must be a graph.load_weight");
+  DenseElementsAttr splat = splatOf(op.getWeight());
+  if (!weight && !splat) {
+    return op.emitOpError(
+        "the weight must be a graph.load_weight or a splat constant");
   }
   FailureOr<int64_t> act = activation(op, op.getActivation());
   FailureOr<View> x = operand(op, op.getX());
   if (failed(act) || failed(x)) {
     return failure();
   }
-  FailureOr<View> w = module.panelWeight(op, weight, op.getWeightLayout());
+  FailureOr<View> w = weight
+                          ? module.panelWeight(op, weight, op.getWeightLayout())
+                          : module.panelSplat(op, splat, op.getWeightLayout());
   if (failed(w)) {
     return failure();
   }

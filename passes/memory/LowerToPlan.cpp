@@ -134,16 +134,19 @@ FailureOr<View> EntryLowering::operand(Operation *user, Value value) {
   if (graph::WeightOp weight = module.weightOf(value)) {
     return module.rawWeight(user, weight);
   }
-  // A large splat is made at run time, not kept.
-  constexpr int64_t kLargestStoredSplat = 1024;
+  // A large constant is a weight, of which the module keeps the value alone.
+  constexpr int64_t kLargestConstantSplat = 1024;
   DenseElementsAttr splat = splatOf(value);
   auto constant = value.getDefiningOp<graph::ConstantOp>();
-  if (splat && !(constant && splat.getNumElements() <= kLargestStoredSplat)) {
+  if (splat && !constant) {
     FailureOr<View> out = result(value);
     if (failed(out) || failed(fill(value.getDefiningOp(), *out, splat))) {
       return failure();
     }
     return out;
+  }
+  if (splat && splat.getNumElements() > kLargestConstantSplat) {
+    return module.rawSplat(user, splat);
   }
   if (constant) {
     auto dense = dyn_cast<DenseElementsAttr>(constant.getValue());

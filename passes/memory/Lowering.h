@@ -69,6 +69,13 @@ public:
   mlir::FailureOr<View> rawWeight(mlir::Operation *user, graph::WeightOp op);
   mlir::FailureOr<View> panelWeight(mlir::Operation *user, graph::WeightOp op,
                                     llvm::StringRef layout);
+  /// The same for a constant of one value everywhere. Equal values of one size
+  /// are one weight.
+  mlir::FailureOr<View> rawSplat(mlir::Operation *user,
+                                 mlir::DenseElementsAttr value);
+  mlir::FailureOr<View> panelSplat(mlir::Operation *user,
+                                   mlir::DenseElementsAttr value,
+                                   llvm::StringRef layout);
   bool isPanelTable(graph::WeightOp op) const {
     return panelTables.contains(op);
   }
@@ -104,6 +111,14 @@ public:
   mlir::OpBuilder builder; // at the end of the module
 
 private:
+  /// Either weight or value says where the bytes come from.
+  mlir::FailureOr<View> raw(mlir::Operation *user, const llvm::Twine &name,
+                            mlir::RankedTensorType type, graph::WeightOp weight,
+                            mlir::ElementsAttr value);
+  mlir::FailureOr<View> panels(mlir::Operation *user, const llvm::Twine &name,
+                               mlir::RankedTensorType type,
+                               llvm::StringRef layout, graph::WeightOp weight,
+                               mlir::ElementsAttr value);
   mlir::FailureOr<planir::SegmentOp>
   segment(const llvm::Twine &name, uint64_t size, mlir::DictionaryAttr packing,
           graph::WeightOp source, mlir::ElementsAttr value);

@@ -5,6 +5,8 @@
 
 #include "runtime/plan/Plan.h"
 
+#include "llvm/ADT/StringExtras.h"
+
 using namespace mlir;
 
 namespace llmc::lowering {
@@ -132,42 +134,42 @@ FailureOr<planir::SegmentOp> ModuleLowering::segment(const Twine &name,
       builder.getI64IntegerAttr(size), packing, sources, value);
 }
 
-FailureOr<View> ModuleLowering::rawWeight(Operation *user, graph::WeightOp op) {
-  auto type = cast<RankedTensorType>(op.getType());
+FailureOr<View> ModuleLowering::raw(Operation *user, const Twine &name,
+                                    RankedTensorType type,
+                                    graph::WeightOp weight,
+                                    ElementsAttr value) {
   FailureOr<uint64_t> size = staticBytes(user, type, "a weight");
   if (failed(size)) {
     return failure();
   }
-  std::string key = (op.getSymName() + ":raw").str();
-  planir::BufferOp &buffer = weightBuffers[key];
+  planir::BufferOp &buffer = weightBuffers[(name + ":raw").str()];
   if (!buffer) {
     auto packing = builder.getDictionaryAttr(
         builder.getNamedAttr("kind", builder.getStringAttr("raw")));
     FailureOr<planir::SegmentOp> filled =
-        segment(op.getSymName(), std::max<uint64_t>(*size, 1), packing, op, {});
-    buffer = makeBuffer("weight." + op.getSymName(), Kind::Weight, *size, "",
-                        *filled);
+        segment(name, std::max<uint64_t>(*size, 1), packing, weight, value);
+    buffer = makeBuffer("weight." + name, Kind::Weight, *size, "", *filled);
   }
   return View{buffer, 0, *toDType(type.getElementType()), staticDims(type)};
 }
 
-FailureOr<View> ModuleLowering::panelWeight(Operation *user, graph::WeightOp op,
-                                            StringRef layout) {
-  auto type = cast<RankedTensorType>(op.getType());
+FailureOr<View> ModuleLowering::panels(Operation *user, const Twine &name,
+                                       RankedTensorType type, StringRef layout,
+                                       graph::WeightOp weight,
+                                       ElementsAttr value) {
   std::optional<plan::DType> dtype = toDType(type.getElementType());
   bool isFloat = dtype == plan::DType::F32 || dtype == plan::DType::F16 ||
                  dtype == plan::DType::BF16;
   if (!isFloat || type.getRank() != 2 || !type.hasStaticShape() ||
       type.getNumElements() == 0) {
     return user->emitOpError()
-           << "cannot pack weight @" << op.getSymName() << " of type " << type
+           << "cannot pack weight @" << name.str() << " of type " << type
            << ": a static matrix of f32, f16 or bf16 is needed";
   }
   bool kn = layout == "kn";
   int64_t n = type.getDimSize(kn ? 1 : 0);
   int64_t k = type.getDimSize(kn ? 0 : 1);
-  std::string key = (op.getSymName() + ":panel64:" + layout).str();
-  planir::BufferOp &buffer = weightBuffers[key];
+  planir::BufferOp &buffer = weightBuffers[(name + ":panel64:" + layout).str()];
   if (!buffer) {
     auto packed =
         RankedTensorType::get({(n + 63) / 64 * 64, k}, type.getElementType());
@@ -183,13 +185,65 @@ FailureOr<View> ModuleLowering::panelWeight(Operation *user, graph::WeightOp op,
          b.getNamedAttr("k", b.getI64IntegerAttr(k)),
          b.getNamedAttr("dtype", b.getStringAttr(plan::name(*dtype)))});
     FailureOr<planir::SegmentOp> filled =
-        segment(op.getSymName() + ".panel64", *size, packing, op, {});
-    buffer = makeBuffer("weight." + op.getSymName() + ".panel64", Kind::Weight,
-                        *size, "", *filled);
+        segment(name + ".panel64", *size, packing, weight, value);
+    buffer = makeBuffer("weight." + name + ".panel64", Kind::Weight, *size, "",
+                        *filled);
   }
   View view{buffer, 0, *dtype, {n, k}};
   view.panel64 = true;
   return view;
+}
+
+FailureOr<View> ModuleLowering::rawWeight(Operation *user, graph::WeightOp op) {
+  return raw(user, op.getSymName(), cast<RankedTensorType>(op.getType()), op,
+             {});
+}
+
+FailureOr<View> ModuleLowering::panelWeight(Operation *user, graph::WeightOp op,
+                                            StringRef layout) {
+  return panels(user, op.getSymName(), cast<RankedTensorType>(op.getType()),
+                layout, op, {});
+}
+
+/// `splat.f32.3f000000.64x32`: what it holds, so that a weights file may keep
+/// it for another plan.
+static std::string splatName(DenseElementsAttr value, ArrayRef<int64_t> shape) {
+  APInt bits = isa<FloatType>(value.getElementType())
+                   ? value.getSplatValue<APFloat>().bitcastToAPInt()
+                   : value.getSplatValue<APInt>();
+  std::string name;
+  llvm::raw_string_ostream out(name);
+  std::optional<plan::DType> dtype = toDType(value.getElementType());
+  out << "splat." << (dtype ? plan::name(*dtype) : "unknown") << "."
+      << llvm::toString(bits, 16, /*Signed=*/false) << ".";
+  llvm::interleave(shape, out, "x");
+  return name;
+}
+
+FailureOr<View> ModuleLowering::rawSplat(Operation *user,
+                                         DenseElementsAttr value) {
+  // Of one value, any shape is the same bytes.
+  auto type = cast<RankedTensorType>(value.getType());
+  int64_t count = type.getNumElements();
+  auto flat = RankedTensorType::get({count}, type.getElementType());
+  FailureOr<View> view =
+      raw(user, splatName(value, {count}), flat, {}, value.resizeSplat(flat));
+  if (succeeded(view)) {
+    view->dims = staticDims(type);
+  }
+  return view;
+}
+
+FailureOr<View> ModuleLowering::panelSplat(Operation *user,
+                                           DenseElementsAttr value,
+                                           StringRef layout) {
+  auto type = cast<RankedTensorType>(value.getType());
+  if (type.getRank() == 2 && layout == "kn") {
+    type = RankedTensorType::get({type.getDimSize(1), type.getDimSize(0)},
+                                 type.getElementType());
+  }
+  return panels(user, splatName(value, type.getShape()), type, "nk", {},
+                value.resizeSplat(type));
 }
 
 FailureOr<View> ModuleLowering::quantPart(Operation *user, Value source,

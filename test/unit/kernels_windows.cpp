@@ -1,4 +1,4 @@
-//===- kernels_windows.cpp - Tests of pooling and LRN ---------------------===//
+//===- kernels_windows.cpp - Tests of convolutions, pooling, LRN ----------===//
 //
 // Part of llmc, under the Apache License v2.0. See LICENSE for details.
 // SPDX-License-Identifier: Apache-2.0
@@ -8,6 +8,7 @@
 #include "kernels_support.h"
 
 #include <limits>
+#include <span>
 
 namespace llmc::kernels::testing {
 namespace {
@@ -157,6 +158,149 @@ TEST(Pool, RefusesWhatDoesNotFit) {
   Data half(DType::F16, {1, 2, 4});
   EXPECT_STREQ(launch(KernelId::Pool, {&x, &half}, callOf(c, PoolKind::Max)),
                "unsupported data type");
+}
+
+struct ConvCase {
+  Dims x, w; // w [M, C/g, ..]; transposed [C, M/g, ..]
+  int64_t groups;
+  Dims strides, dilations, begin, end;
+  bool hasBias = false;
+};
+
+Call callOf(const ConvCase &c) {
+  Call call;
+  call.ints = {static_cast<int64_t>(c.strides.size()), c.groups, c.hasBias};
+  for (const Dims *list : {&c.strides, &c.dilations, &c.begin, &c.end}) {
+    call.ints.insert(call.ints.end(), list->begin(), list->end());
+  }
+  return call;
+}
+
+/// Sizes and sums in double, from the definition; the magnitude of the terms
+/// of each sum goes to `scale`.
+Dims convolve(const ConvCase &c, bool transposed, const Values &x,
+              const Values &w, const Values &bias, Values &want,
+              Values &scale) {
+  size_t s = c.strides.size();
+  int64_t outputs = transposed ? c.w[1] * c.groups : c.w[0];
+  Dims out = {c.x[0], outputs}, taps(c.w.begin() + 2, c.w.end());
+  for (size_t d = 0; d < s; ++d) {
+    int64_t reach = c.dilations[d] * (taps[d] - 1) + 1;
+    out.push_back(
+        transposed
+            ? (c.x[2 + d] - 1) * c.strides[d] + reach - c.begin[d] - c.end[d]
+            : (c.x[2 + d] + c.begin[d] + c.end[d] - reach) / c.strides[d] + 1);
+  }
+  int64_t groupOut = outputs / c.groups, groupIn = c.x[1] / c.groups;
+  for (int64_t i = 0; i < product(out); ++i) {
+    Dims at = unravel(i, out);
+    double sum = c.hasBias ? bias[at[1]] : 0, size = std::abs(sum);
+    int64_t group = at[1] / groupOut;
+    for (int64_t ch = 0; ch < groupIn; ++ch) {
+      int64_t channel = group * groupIn + ch;
+      for (int64_t tap = 0; tap < product(taps); ++tap) {
+        Dims t = unravel(tap, taps);
+        int64_t from = at[0] * c.x[1] + channel;
+        bool isInside = true;
+        for (size_t d = 0; d < s; ++d) {
+          int64_t p;
+          if (transposed) {
+            int64_t reach = at[2 + d] + c.begin[d] - t[d] * c.dilations[d];
+            isInside &= reach >= 0 && reach % c.strides[d] == 0;
+            p = reach / c.strides[d];
+          } else {
+            p = at[2 + d] * c.strides[d] - c.begin[d] + t[d] * c.dilations[d];
+          }
+          isInside &= p >= 0 && p < c.x[2 + d];
+          from = from * c.x[2 + d] + p;
+        }
+        int64_t weight = transposed ? channel * groupOut + at[1] % groupOut
+                                    : at[1] * groupIn + ch;
+        if (isInside) {
+          double term = x[from] * w[weight * product(taps) + tap];
+          sum += term;
+          size += std::abs(term);
+        }
+      }
+    }
+    want.push_back(sum);
+    scale.push_back(size);
+  }
+  return out;
+}
+
+void checkConv(const ConvCase &c, bool transposed, DType type, DType weight,
+               DType to) {
+  Random random(3);
+  Data x = random.tensor(type, c.x), w = random.tensor(weight, c.w);
+  int64_t outputs = transposed ? c.w[1] * c.groups : c.w[0];
+  Data bias = random.tensor(weight, {outputs});
+  Values want, scale;
+  Dims dims = convolve(c, transposed, x.decode(), w.decode(), bias.decode(),
+                       want, scale);
+  Data out(to, dims), alone(to, dims);
+  for (Data *result : {&out, &alone}) {
+    std::vector<Data *> operands = {&x, &w};
+    if (c.hasBias) {
+      operands.push_back(&bias);
+    }
+    operands.push_back(result);
+    ASSERT_LAUNCH(KernelId::Conv, operands, callOf(c), result == &out ? 3 : 1);
+  }
+  EXPECT_EQ(out.contents(), alone.contents()) << "bits depend on threads";
+  Values got = out.decode();
+  ASSERT_EQ(got.size(), want.size());
+  for (size_t i = 0; i < got.size(); ++i) {
+    double sumError = type == DType::F64 ? 1e-14 : 2e-6;
+    ASSERT_LE(std::abs(got[i] - want[i]),
+              sumError * scale[i] + 2 * unitOf(to) * std::abs(want[i]))
+        << "at " << i << ": got " << got[i] << ", want " << want[i];
+  }
+}
+
+void checkConvs(std::span<const ConvCase> cases, bool transposed) {
+  forEachIsa([&] {
+    int number = 0;
+    for (const ConvCase &c : cases) {
+      SCOPED_TRACE(number++);
+      checkConv(c, transposed, DType::F32, DType::F32, DType::F32);
+      checkConv(c, transposed, DType::F32, DType::F16, DType::F32);
+      checkConv(c, transposed, DType::F16, DType::BF16, DType::F16);
+      checkConv(c, transposed, DType::F64, DType::F64, DType::F64);
+    }
+  });
+}
+
+TEST(Conv, ProductsMatchReference) {
+  // Longer than a block of K (256) and a panel (64), several chunks of outputs;
+  // rows shorter and longer than a panel; borders on all sides; 1x1.
+  const ConvCase cases[] = {
+      {{1, 40, 9, 11}, {70, 40, 3, 3}, 1, {1, 1}, {1, 1}, {1, 1}, {1, 1}, true},
+      {{2, 12, 8, 70}, {14, 6, 2, 5}, 2, {1, 3}, {2, 1}, {0, 4}, {1, 2}},
+      {{1, 5, 3, 4, 5},
+       {6, 5, 2, 2, 3},
+       1,
+       {1, 2, 1},
+       {1, 1, 2},
+       {1, 0, 2},
+       {0, 1, 2},
+       true},
+      {{1, 300, 7, 9}, {30, 300, 1, 1}, 1, {1, 1}, {1, 1}, {0, 0}, {0, 0}},
+      {{1, 3, 5, 6}, {725, 3, 1, 1}, 1, {2, 2}, {1, 1}, {0, 0}, {0, 0}, true},
+      // Windows that lie in the padding altogether.
+      {{1, 2, 3, 2}, {4, 2, 2, 2}, 1, {1, 1}, {1, 1}, {3, 4}, {3, 4}},
+  };
+  checkConvs(cases, false);
+}
+
+TEST(Conv, FewOutputsPerGroupMatchReference) {
+  const ConvCase cases[] = {
+      {{1, 6, 9, 11}, {6, 1, 3, 3}, 6, {1, 1}, {1, 1}, {1, 1}, {1, 1}, true},
+      {{2, 6, 5, 300}, {3, 2, 2, 5}, 3, {2, 1}, {1, 2}, {0, 3}, {1, 2}},
+      {{1, 8, 9, 9}, {3, 8, 3, 3}, 1, {2, 2}, {1, 1}, {1, 1}, {0, 1}, true},
+      {{1, 4, 50}, {4, 1, 4}, 4, {1}, {1}, {3}, {0}},
+  };
+  checkConvs(cases, false);
 }
 
 TEST(Lrn, MatchesReference) {

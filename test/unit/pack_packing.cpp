@@ -73,6 +73,31 @@ TEST(Packing, PanelsFromBothLayouts) {
   }
 }
 
+TEST(Packing, SplatsAreSpreadAsTheyAreWritten) {
+  // The same bytes as a source that holds every element.
+  constexpr int64_t n = 70, k = 1000;
+  std::vector<float> all(n * k, 0.75f), one = {0.75f};
+  Source splat = source(one, DType::F32, {n, k});
+  splat.isSplat = true;
+  SegmentSpec specs[] = {
+      {},
+      {SegmentKind::Panel64, SourceFormat::Dense, false, n, k},
+      {SegmentKind::Panel64, SourceFormat::Dense, true, n, k},
+      {SegmentKind::QCodes, SourceFormat::Dense, false, n, k, 8, k},
+      {SegmentKind::QScales, SourceFormat::Dense, false, n, k, 8, k}};
+  for (const SegmentSpec &spec : specs) {
+    bool same =
+        packed(spec, splat) == packed(spec, source(all, DType::F32, {n, k}));
+    EXPECT_TRUE(same) << spec.str();
+  }
+  // Empty, and of less than a byte.
+  splat.shape = {0, k};
+  EXPECT_TRUE(packed({}, splat).empty());
+  splat.shape = {n, k};
+  splat.dtype = DType::U4;
+  EXPECT_FALSE(packedSize({}, splat));
+}
+
 TEST(Packing, RoundsToInt8PerOutput) {
   constexpr int64_t n = 65, k = 33;
   std::vector<float> w = randomFloats(n * k);

@@ -30,6 +30,7 @@ namespace llmc::kernels {
   KERNEL(GatherQuant, gatherQuant)                                             \
   KERNEL(Cast, cast)                                                           \
   KERNEL(Pool, pool)                                                           \
+  KERNEL(Conv, conv)                                                           \
   KERNEL(Lrn, lrn)
 
 /// Kernels compiled once, for x86-64-v2.
@@ -51,8 +52,7 @@ namespace llmc::kernels {
   KERNEL(ScatterND, scatterND)                                                 \
   KERNEL(ScatterElements, scatterElements)                                     \
   KERNEL(CumSum, cumSum)                                                       \
-  KERNEL(TopK, topK)                                                           \
-  KERNEL(Conv, conv)
+  KERNEL(TopK, topK)
 
 #define LLMC_DECLARE_KERNEL(id, function) Status function(const Launch &launch);
 namespace v2 {

@@ -168,3 +168,11 @@ func.func @lrn_size(%x: tensor<1x2x8xf32>) {
   %0 = graph.lrn %x {size = 0 : i64, alpha = 1.0e-4 : f64, beta = 0.75 : f64, bias = 1.0 : f64} : tensor<1x2x8xf32>
   return
 }
+
+// -----
+func.func @linear_weight(%x: tensor<2x4xf32>) {
+  %w = graph.constant dense<[[1.0, 2.0, 3.0, 4.0]]> : tensor<1x4xf32>
+  // expected-error @below {{the weight must be a graph.load_weight or a splat constant}}
+  %0 = graph.linear %x, %w {weight_layout = "nk"} : tensor<2x4xf32>, tensor<1x4xf32> -> tensor<2x1xf32>
+  return
+}
