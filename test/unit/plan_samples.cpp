@@ -152,6 +152,36 @@ Plan samplePlan() {
   return plan;
 }
 
+Plan twoEntries() {
+  Plan plan = samplePlan();
+  Entry again = plan.entries[0];
+  again.name = "again";
+  size_t count = plan.buffers.size();
+  std::vector<uint32_t> twin(count);
+  for (uint32_t i = 0; i < count; ++i) {
+    twin[i] = i;
+    if (plan.buffers[i].entry == 0) {
+      Buffer copy = plan.buffers[i];
+      copy.name += "2";
+      copy.entry = 1;
+      twin[i] = static_cast<uint32_t>(plan.buffers.size());
+      plan.buffers.push_back(copy);
+    }
+  }
+  for (Step &step : again.steps) {
+    for (Operand &operand : step.operands) {
+      operand.buffer = twin[operand.buffer];
+    }
+    if (step.kind == StepKind::Copy) {
+      step.buffer = twin[step.buffer];
+    }
+  }
+  again.inputs[0].buffer = twin[again.inputs[0].buffer];
+  again.outputs[0].buffer = twin[again.outputs[0].buffer];
+  plan.entries.push_back(again);
+  return plan;
+}
+
 uint32_t bufferNamed(const Plan &plan, const std::string &name) {
   for (uint32_t i = 0; i < plan.buffers.size(); ++i) {
     if (plan.buffers[i].name == name) {

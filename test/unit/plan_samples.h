@@ -38,6 +38,10 @@ namespace llmc::plan::test {
 /// 4 wait 0, 5 linear, 6 pointwise.
 Plan samplePlan();
 
+/// The sample twice: entries "main" and "again", whose buffers have the same
+/// names but for a 2 at the end, and lie at the same addresses.
+Plan twoEntries();
+
 /// The index of the buffer of that name; the test fails if there is none.
 uint32_t bufferNamed(const Plan &plan, const std::string &name);
 

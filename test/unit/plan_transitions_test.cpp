@@ -20,38 +20,6 @@ using namespace llmc::plan::test;
 
 namespace {
 
-/// The sample twice: entries "main" and "again", whose buffers lie at the same
-/// addresses.
-Plan twoEntries() {
-  Plan plan = samplePlan();
-  Entry again = plan.entries[0];
-  again.name = "again";
-  size_t count = plan.buffers.size();
-  std::vector<uint32_t> twin(count);
-  for (uint32_t i = 0; i < count; ++i) {
-    twin[i] = i;
-    if (plan.buffers[i].entry == 0) {
-      Buffer copy = plan.buffers[i];
-      copy.name += "2";
-      copy.entry = 1;
-      twin[i] = static_cast<uint32_t>(plan.buffers.size());
-      plan.buffers.push_back(copy);
-    }
-  }
-  for (Step &step : again.steps) {
-    for (Operand &operand : step.operands) {
-      operand.buffer = twin[operand.buffer];
-    }
-    if (step.kind == StepKind::Copy) {
-      step.buffer = twin[step.buffer];
-    }
-  }
-  again.inputs[0].buffer = twin[again.inputs[0].buffer];
-  again.outputs[0].buffer = twin[again.outputs[0].buffer];
-  plan.entries.push_back(again);
-  return plan;
-}
-
 void expectUnsafe(const std::function<void(Plan &)> &change,
                   const std::string &words) {
   Plan plan = twoEntries();

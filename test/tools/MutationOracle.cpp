@@ -1,0 +1,803 @@
+//===- MutationOracle.cpp - Whether a plan does harm, by brute force ------===//
+//
+// Part of llmc, under the Apache License v2.0. See LICENSE for details.
+// SPDX-License-Identifier: Apache-2.0
+//
+//===----------------------------------------------------------------------===//
+
+#include "test/tools/MutationOracle.h"
+
+#include <algorithm>
+#include <optional>
+#include <set>
+
+using namespace llmc::plan;
+
+namespace llmc::mutation {
+
+namespace {
+
+/// Thrown by the first harm found.
+struct Harm {
+  std::string why, where;
+};
+
+/// Bytes [begin, end) of a buffer.
+struct Piece {
+  uint32_t buffer;
+  uint64_t begin, end;
+  bool write;
+  size_t operand;
+};
+
+using Values = std::vector<int64_t>;
+
+int64_t floorDivide(int64_t a, int64_t b) {
+  int64_t q = a / b;
+  return q * b != a && (a < 0) != (b < 0) ? q - 1 : q;
+}
+
+/// The values of an entry's expressions for these symbols.
+Values evaluate(const Entry &entry, const Values &symbols) {
+  Values out;
+  for (const ExprNode &e : entry.exprs) {
+    int64_t a = e.op > ExprOp::Symbol ? out[e.a] : 0;
+    int64_t b = e.op > ExprOp::Symbol ? out[e.b] : 0;
+    int64_t v = 0;
+    bool bad = false;
+    switch (e.op) {
+    case ExprOp::Constant:
+      v = e.value;
+      break;
+    case ExprOp::Symbol:
+      v = symbols[e.a];
+      break;
+    case ExprOp::Add:
+      bad = __builtin_add_overflow(a, b, &v);
+      break;
+    case ExprOp::Mul:
+      bad = __builtin_mul_overflow(a, b, &v);
+      break;
+    case ExprOp::FloorDiv:
+    case ExprOp::CeilDiv:
+    case ExprOp::Mod:
+      bad = b <= 0;
+      if (!bad) {
+        int64_t q = floorDivide(a, b);
+        v = e.op == ExprOp::FloorDiv  ? q
+            : e.op == ExprOp::CeilDiv ? q + int64_t(q * b != a)
+                                      : a - q * b;
+      }
+      break;
+    case ExprOp::Min:
+      v = std::min(a, b);
+      break;
+    case ExprOp::Max:
+      v = std::max(a, b);
+      break;
+    }
+    if (bad) {
+      throw Harm{"an expression overflows or divides by zero", entry.name};
+    }
+    out.push_back(v);
+  }
+  return out;
+}
+
+/// Operands that a kernel takes before its results, as KernelId.h lists them;
+/// nullopt: a kernel that this oracle does not know in detail.
+std::optional<size_t> inputsOf(const Step &step) {
+  auto flag = [&](size_t i) -> size_t {
+    return i < step.ints.size() && step.ints[i] != 0;
+  };
+  switch (step.kernel) {
+  case KernelId::Pointwise:
+    return step.ints.empty() || step.ints[0] < 0 || step.ints[0] > 64
+               ? 64 // the kernel refuses
+               : size_t(step.ints[0]);
+  case KernelId::Linear:
+    return 2 + flag(0);
+  case KernelId::LinearQuant:
+    return 3 + flag(4) + flag(5) + flag(6);
+  case KernelId::MatMulInteger:
+    return 2 + flag(0) + flag(1);
+  case KernelId::DequantizeLinear:
+  case KernelId::QuantizeLinear:
+    return 2 + flag(2);
+  case KernelId::LayerNorm:
+    return 1 + flag(1) + flag(2);
+  case KernelId::RmsNorm:
+    return 1 + flag(1);
+  case KernelId::Attention:
+    return 3 + flag(4) + flag(5);
+  case KernelId::Conv:
+    return 2 + flag(2);
+  case KernelId::GatherQuant:
+    return 3 + flag(4);
+  case KernelId::Fill:
+  case KernelId::Iota:
+    return 0;
+  case KernelId::MatMul:
+  case KernelId::Gather:
+  case KernelId::GatherElements:
+  case KernelId::GatherND:
+    return 2;
+  case KernelId::Rope:
+  case KernelId::ScatterND:
+  case KernelId::ScatterElements:
+    return 3;
+  case KernelId::DynamicQuantizeLinear:
+  case KernelId::Reduce:
+  case KernelId::ArgReduce:
+  case KernelId::Softmax:
+  case KernelId::KvAppend:
+  case KernelId::KvRead:
+  case KernelId::StridedCopy:
+  case KernelId::CumSum:
+  case KernelId::TopK:
+  case KernelId::Cast:
+    return 1;
+  default:
+    return std::nullopt;
+  }
+}
+
+size_t resultsOf(KernelId kernel) {
+  return kernel == KernelId::DynamicQuantizeLinear ? 3
+         : kernel == KernelId::TopK                ? 2
+                                                   : 1;
+}
+
+bool overwrites(KernelId kernel, size_t operand) {
+  static const std::set<KernelId> first = {
+      KernelId::Softmax, KernelId::LayerNorm, KernelId::RmsNorm,
+      KernelId::Rope,    KernelId::Attention, KernelId::CumSum,
+      KernelId::Cast,    KernelId::ScatterND, KernelId::ScatterElements};
+  return kernel == KernelId::Pointwise ||
+         (operand == 0 && first.count(kernel) != 0);
+}
+
+class Simulation {
+public:
+  Simulation(const Plan &plan, uint32_t index)
+      : plan(plan), index(index), entry(plan.entries[index]) {}
+
+  void orderSteps();
+  void run(const Values &symbols);
+
+private:
+  [[noreturn]] void harm(const char *why, const std::string &where) const {
+    std::string at = "entry " + entry.name + ", " + where + ";";
+    for (size_t i = 0; i < entry.symbols.size() && i < symbolValues.size();
+         ++i) {
+      at += " " + entry.symbols[i].name + " " + std::to_string(symbolValues[i]);
+    }
+    throw Harm{why, at};
+  }
+  std::string stepName(size_t i) const {
+    return "step " + std::to_string(i) + " '" + entry.steps[i].name + "'";
+  }
+  uint64_t denseBytes(const Operand &operand) const;
+  uint64_t elements(const std::vector<uint32_t> &dims) const;
+  bool pieces(size_t step, std::vector<Piece> &out) const;
+  bool copyPieces(const Step &step, std::vector<Piece> &out) const;
+  bool statePieces(const Step &step, std::vector<Piece> &out) const;
+  void tokens(uint32_t buffer, const std::vector<int64_t> &dims,
+              size_t tokenAxis, int64_t block, int64_t width, int64_t from,
+              int64_t to, bool write, size_t operand,
+              std::vector<Piece> &out) const;
+  void load();
+  void fillInputs();
+  void forgetDead(size_t step);
+  void readPiece(const Piece &piece, const std::string &where);
+  void writePiece(const Piece &piece, const std::string &where,
+                  bool lasts = false);
+  void hazards(size_t step, const std::vector<Piece> &all) const;
+  void finish();
+
+  const Plan &plan;
+  uint32_t index;
+  const Entry &entry;
+  Values symbolValues, values;
+  int64_t past = 0;
+  // Per byte of the device: the buffer it was written for, plus one; whether
+  // it must outlive the entry.
+  std::vector<uint16_t> owner;
+  std::vector<uint8_t> guarded;
+  std::vector<uint8_t> dirty; // buffers that own bytes
+  std::vector<std::vector<Piece>> stepPieces;
+  bool isBefore(size_t i, size_t j) const { // i is done when j starts
+    return (before[i][j / 64] >> (j % 64) & 1) != 0;
+  }
+  std::vector<std::vector<uint64_t>> before; // rows of bits
+};
+
+uint64_t Simulation::elements(const std::vector<uint32_t> &dims) const {
+  __extension__ using Wide = unsigned __int128;
+  Wide n = 1;
+  for (uint32_t dim : dims) {
+    if (values[dim] < 0) {
+      harm("a dimension is negative", "");
+    }
+    n *= uint64_t(values[dim]);
+    if (n > (Wide(1) << 50)) {
+      harm("a size overflows", "");
+    }
+  }
+  return uint64_t(n);
+}
+
+uint64_t Simulation::denseBytes(const Operand &operand) const {
+  uint64_t n = elements(operand.dims);
+  if (operand.packing == Packing::Panel64 && operand.dims.size() == 2) {
+    n = (uint64_t(values[operand.dims[0]]) + 63) / 64 * 64 *
+        uint64_t(values[operand.dims[1]]);
+  }
+  return (n * bitWidth(operand.dtype) + 7) / 8;
+}
+
+void Simulation::tokens(uint32_t buffer, const std::vector<int64_t> &dims,
+                        size_t tokenAxis, int64_t block, int64_t width,
+                        int64_t from, int64_t to, bool write, size_t operand,
+                        std::vector<Piece> &out) const {
+  int64_t outer = 1, inner = width;
+  for (size_t i = 0; i < dims.size(); ++i) {
+    if (i != tokenAxis) {
+      (i < tokenAxis ? outer : inner) *= dims[i];
+    }
+  }
+  for (int64_t o = 0; o < outer; ++o) {
+    for (int64_t t = from; t < to; ++t) {
+      int64_t at = ((t / block * outer + o) * block + t % block) * inner;
+      auto begin = uint64_t(at), end = uint64_t(at + inner);
+      if (!out.empty() && out.back().buffer == buffer &&
+          out.back().operand == operand && out.back().end == begin &&
+          out.back().write == write) {
+        out.back().end = end;
+      } else {
+        out.push_back({buffer, begin, end, write, operand});
+      }
+    }
+  }
+}
+
+/// KvAppend, KvRead and Attention. False: the kernel refuses.
+bool Simulation::statePieces(const Step &step, std::vector<Piece> &out) const {
+  auto dims = [&](size_t i) {
+    std::vector<int64_t> list;
+    for (uint32_t dim : step.operands[i].dims) {
+      list.push_back(values[dim]);
+    }
+    return list;
+  };
+  auto width = [&](size_t i) {
+    return int64_t(bitWidth(step.operands[i].dtype) / 8);
+  };
+  auto dense = [&](size_t i, bool write) {
+    const Operand &operand = step.operands[i];
+    out.push_back({operand.buffer, operand.offset,
+                   operand.offset + denseBytes(operand), write, i});
+  };
+  if (step.params.empty() || step.ints.size() < 2) {
+    return false;
+  }
+  int64_t count = values[step.params[0]];
+  if (step.kernel == KernelId::Attention) {
+    if (step.ints.size() < 7 || step.operands.size() < 4) {
+      return false;
+    }
+    auto k = dims(1), v = dims(2);
+    if (k.size() != 4 || v.size() != 4 || count < 0 || count > k[2] ||
+        k[2] != v[2] || k[0] != v[0] || k[1] != v[1]) {
+      return false;
+    }
+    int64_t block =
+        step.ints[1] != 0 ? step.ints[6] : std::max<int64_t>(k[2], 1);
+    if (block <= 0) {
+      return false;
+    }
+    for (size_t i : {size_t(1), size_t(2)}) {
+      size_t first = out.size();
+      tokens(step.operands[i].buffer, dims(i), 2, block, width(i), 0, count,
+             false, i, out);
+      for (size_t p = first; p < out.size(); ++p) {
+        out[p].begin += step.operands[i].offset;
+        out[p].end += step.operands[i].offset;
+      }
+    }
+    size_t last = 3 + size_t(step.ints[4] != 0) + size_t(step.ints[5] != 0);
+    for (size_t i = 0; i <= last; ++i) {
+      if (i != 1 && i != 2) {
+        dense(i, i == last);
+      }
+    }
+    return true;
+  }
+  bool isAppend = step.kernel == KernelId::KvAppend;
+  size_t state = isAppend ? 1 : 0, other = isAppend ? 0 : 1;
+  auto s = dims(state), d = dims(other);
+  int64_t axis = step.ints[1], block = step.ints[0];
+  if (axis < 0 || axis >= int64_t(s.size()) || s.size() != d.size() ||
+      block <= 0) {
+    return false;
+  }
+  for (size_t i = 0; i < s.size(); ++i) {
+    if (int64_t(i) != axis && s[i] != d[i]) {
+      return false;
+    }
+  }
+  int64_t added = d[size_t(axis)], capacity = s[size_t(axis)];
+  if (isAppend ? count < 0 || added > capacity - count
+               : count < 0 || count > capacity || count > added) {
+    return false;
+  }
+  size_t first = out.size();
+  tokens(step.operands[state].buffer, s, size_t(axis), block, width(state),
+         isAppend ? count : 0, isAppend ? count + added : count, isAppend,
+         state, out);
+  for (size_t p = first; p < out.size(); ++p) {
+    out[p].begin += step.operands[state].offset;
+    out[p].end += step.operands[state].offset;
+  }
+  if (isAppend) {
+    dense(other, false);
+    return true;
+  }
+  // Rows of `added` tokens, of which the first `count` are written.
+  std::vector<int64_t> row = d;
+  first = out.size();
+  tokens(step.operands[other].buffer, row, size_t(axis),
+         std::max<int64_t>(added, 1), width(other), 0, count, true, other, out);
+  for (size_t p = first; p < out.size(); ++p) {
+    out[p].begin += step.operands[other].offset;
+    out[p].end += step.operands[other].offset;
+  }
+  return true;
+}
+
+bool Simulation::copyPieces(const Step &step, std::vector<Piece> &out) const {
+  if (step.ints.empty() || step.ints[0] < 0 || step.ints[0] > 8 ||
+      step.params.size() != 2 + 3 * size_t(step.ints[0]) ||
+      step.operands[0].dtype != step.operands[1].dtype) {
+    return false;
+  }
+  auto r = size_t(step.ints[0]);
+  int64_t width = int64_t(bitWidth(step.operands[0].dtype)) / 8;
+  for (size_t i = 0; i < r; ++i) {
+    if (values[step.params[2 + i]] <= 0) {
+      return true;
+    }
+  }
+  for (size_t side = 0; side < 2; ++side) {
+    const Operand &operand = step.operands[side];
+    std::vector<int64_t> at(r);
+    for (bool more = true; more;) {
+      int64_t element = values[step.params[side]];
+      for (size_t i = 0; i < r; ++i) {
+        element += at[i] * values[step.params[2 + r * (1 + side) + i]];
+      }
+      int64_t begin = int64_t(operand.offset) + element * width;
+      if (begin < 0) {
+        harm("touches bytes outside of a buffer", step.name);
+      }
+      if (!out.empty() && out.back().operand == side &&
+          out.back().end == uint64_t(begin)) {
+        out.back().end += uint64_t(width);
+      } else {
+        out.push_back({operand.buffer, uint64_t(begin), uint64_t(begin + width),
+                       side == 1, side});
+      }
+      more = false;
+      for (size_t i = r; i-- > 0 && !more;) {
+        if (++at[i] < values[step.params[2 + i]]) {
+          more = true;
+        } else {
+          at[i] = 0;
+        }
+      }
+    }
+  }
+  return true;
+}
+
+/// What a step touches; false if its kernel refuses to run.
+bool Simulation::pieces(size_t i, std::vector<Piece> &out) const {
+  const Step &step = entry.steps[i];
+  if (step.kind == StepKind::Copy) {
+    out.push_back({step.buffer, step.targetOffset,
+                   step.targetOffset + step.bytes, true, 0});
+    return true;
+  }
+  if (step.kind != StepKind::Launch) {
+    return true;
+  }
+  std::optional<size_t> inputs = inputsOf(step);
+  if (inputs && step.kernel == KernelId::Pointwise &&
+      step.operands.size() != *inputs + 1) {
+    return false; // the kernel compares them
+  }
+  if (inputs && step.operands.size() < *inputs + resultsOf(step.kernel)) {
+    harm("the kernel takes operands that are not there", stepName(i));
+  }
+  switch (step.kernel) {
+  case KernelId::StridedCopy:
+    return copyPieces(step, out);
+  case KernelId::KvAppend:
+  case KernelId::KvRead:
+  case KernelId::Attention:
+    return statePieces(step, out);
+  default:
+    break;
+  }
+  for (size_t o = 0; o < step.operands.size(); ++o) {
+    const Operand &operand = step.operands[o];
+    bool write = inputs ? o >= *inputs : operand.access != Access::Read;
+    if (inputs && o >= *inputs + resultsOf(step.kernel)) {
+      break;
+    }
+    out.push_back({operand.buffer, operand.offset,
+                   operand.offset + denseBytes(operand), write, o});
+  }
+  return true;
+}
+
+void Simulation::readPiece(const Piece &piece, const std::string &where) {
+  const Buffer &buffer = plan.buffers[piece.buffer];
+  if (piece.begin >= piece.end) {
+    return;
+  }
+  if (piece.end > buffer.size || buffer.tier != Tier::Device) {
+    harm("touches bytes outside of a buffer", where);
+  }
+  auto first = owner.begin() + ptrdiff_t(buffer.offset + piece.begin);
+  auto last = owner.begin() + ptrdiff_t(buffer.offset + piece.end);
+  auto wanted = static_cast<uint16_t>(piece.buffer + 1);
+  auto wrong =
+      std::find_if(first, last, [wanted](uint16_t o) { return o != wanted; });
+  if (wrong != last) {
+    harm(*wrong == 0 ? "reads bytes that nothing has written"
+                     : "reads bytes that another buffer has overwritten",
+         where + ", buffer " + buffer.name + " byte " +
+             std::to_string(piece.begin + uint64_t(wrong - first)));
+  }
+}
+
+void Simulation::writePiece(const Piece &piece, const std::string &where,
+                            bool lasts) {
+  const Buffer &buffer = plan.buffers[piece.buffer];
+  if (piece.begin >= piece.end) {
+    return;
+  }
+  if (piece.end > buffer.size || buffer.tier != Tier::Device) {
+    harm("touches bytes outside of a buffer", where);
+  }
+  for (uint64_t b = buffer.offset + piece.begin; b < buffer.offset + piece.end;
+       ++b) {
+    if (guarded[b]) {
+      harm("overwrites what must last", where + ", buffer " + buffer.name);
+    }
+    owner[b] = static_cast<uint16_t>(piece.buffer + 1);
+    guarded[b] = lasts;
+  }
+  dirty[piece.buffer] = 1;
+}
+
+/// What is there before any entry runs, and `past` tokens.
+void Simulation::load() {
+  owner.assign(plan.totals.arenaBytes, 0);
+  guarded.assign(plan.totals.arenaBytes, 0);
+  dirty.assign(plan.buffers.size(), 0);
+  for (uint32_t b = 0; b < plan.buffers.size(); ++b) {
+    const Buffer &buffer = plan.buffers[b];
+    if (buffer.kind == BufferKind::Weight && buffer.segment != kNone &&
+        buffer.tier == Tier::Device) {
+      writePiece({b, 0, plan.segments[buffer.segment].size, true, 0},
+                 "loading weights", true);
+    }
+  }
+  for (const Plan::ConstantData &constant : plan.constants) {
+    writePiece({constant.buffer, 0, constant.bytes.size(), true, 0},
+               "loading constants", true);
+  }
+  std::vector<Piece> list;
+  for (const State &state : plan.states) {
+    std::vector<int64_t> dims = state.outer;
+    dims.push_back(state.capacity);
+    dims.insert(dims.end(), state.inner.begin(), state.inner.end());
+    tokens(state.buffer, dims, state.outer.size(), state.blockTokens,
+           bitWidth(state.dtype) / 8, 0, past, true, 0, list);
+  }
+  for (const Piece &piece : list) {
+    writePiece(piece, "the state of earlier runs", true);
+  }
+}
+
+void Simulation::fillInputs() {
+  std::vector<bool> filled(plan.buffers.size());
+  for (const Port &port : entry.inputs) {
+    if (port.role == PortRole::State) {
+      continue;
+    }
+    uint64_t bytes = (elements(port.dims) * bitWidth(port.dtype) + 7) / 8;
+    const Buffer &buffer = plan.buffers[port.buffer];
+    if (bytes > buffer.size || buffer.tier != Tier::Device) {
+      harm("touches bytes outside of a buffer", "input " + port.name);
+    }
+    for (uint64_t b = buffer.offset; b < buffer.offset + bytes; ++b) {
+      uint16_t o = owner[b];
+      if (o != 0 && plan.buffers[o - 1].entry != kNone) {
+        harm("inputs overwrite each other", "input " + port.name);
+      }
+    }
+    writePiece({port.buffer, 0, bytes, true, 0}, "input " + port.name);
+  }
+}
+
+/// As the executor's poison mode: what is in no live buffer is lost.
+void Simulation::forgetDead(size_t step) {
+  for (uint32_t b = 0; b < plan.buffers.size(); ++b) {
+    const Buffer &buffer = plan.buffers[b];
+    bool live =
+        buffer.entry == kNone ||
+        (buffer.entry == index && buffer.start <= step && step < buffer.end);
+    if (!dirty[b] || live) {
+      continue;
+    }
+    for (uint64_t i = buffer.offset; i < buffer.offset + buffer.size; ++i) {
+      if (owner[i] == b + 1) {
+        owner[i] = 0;
+      }
+    }
+    dirty[b] = 0;
+  }
+}
+
+/// A launch must not write what it still reads.
+void Simulation::hazards(size_t i, const std::vector<Piece> &all) const {
+  const Step &step = entry.steps[i];
+  if (step.kind != StepKind::Launch) {
+    return;
+  }
+  auto dims = [&](size_t operand) {
+    std::vector<int64_t> list;
+    for (uint32_t dim : step.operands[operand].dims) {
+      if (!list.empty() || values[dim] != 1) {
+        list.push_back(values[dim]);
+      }
+    }
+    return list;
+  };
+  std::optional<size_t> inputs = inputsOf(step);
+  for (const Piece &w : all) {
+    for (const Piece &r : all) {
+      uint64_t a = plan.buffers[w.buffer].offset;
+      uint64_t b = plan.buffers[r.buffer].offset;
+      if (!w.write || w.operand == r.operand || a + w.begin >= b + r.end ||
+          b + r.begin >= a + w.end || w.begin >= w.end || r.begin >= r.end) {
+        continue;
+      }
+      const Operand &out = step.operands[w.operand];
+      const Operand &in = step.operands[r.operand];
+      bool same = out.buffer == in.buffer && out.offset == in.offset &&
+                  bitWidth(out.dtype) == bitWidth(in.dtype) &&
+                  dims(w.operand) == dims(r.operand);
+      if (!same || r.write || (inputs && w.operand != *inputs) ||
+          !overwrites(step.kernel, r.operand)) {
+        harm("a launch overwrites what it still reads", stepName(i));
+      }
+    }
+  }
+}
+
+/// Program order and events, closed transitively.
+void Simulation::orderSteps() {
+  size_t n = entry.steps.size();
+  before.assign(n, std::vector<uint64_t>((n + 63) / 64));
+  auto put = [&](size_t i, size_t j) {
+    before[i][j / 64] |= uint64_t(1) << (j % 64);
+  };
+  std::vector<std::vector<size_t>> signals(entry.numEvents);
+  size_t last[2] = {SIZE_MAX, SIZE_MAX};
+  for (size_t i = 0; i < n; ++i) {
+    const Step &step = entry.steps[i];
+    size_t &previous = last[size_t(step.stream)];
+    if (previous != SIZE_MAX) {
+      put(previous, i);
+    }
+    previous = i;
+    if (step.kind == StepKind::Signal) {
+      signals[step.event].push_back(i);
+    }
+    if (step.kind == StepKind::Launch && step.stream != Stream::Compute) {
+      harm("a launch on the copy stream", stepName(i));
+    }
+  }
+  for (size_t i = 0; i < n; ++i) {
+    const Step &step = entry.steps[i];
+    if (step.kind != StepKind::Wait) {
+      continue;
+    }
+    const std::vector<size_t> &by = signals[step.event];
+    if (by.empty()) {
+      harm("waits for ever", stepName(i));
+    }
+    // With several signals the first to come counts, and only on one stream
+    // is it known which that is.
+    bool oneStream = std::all_of(by.begin(), by.end(), [&](size_t s) {
+      return entry.steps[s].stream == entry.steps[by[0]].stream;
+    });
+    if (oneStream) {
+      put(by[0], i);
+    }
+  }
+  for (size_t k = 0; k < n; ++k) {
+    for (size_t i = 0; i < n; ++i) {
+      if (isBefore(i, k)) {
+        for (size_t w = 0; w < before[i].size(); ++w) {
+          before[i][w] |= before[k][w];
+        }
+      }
+    }
+  }
+  for (size_t i = 0; i < n; ++i) {
+    if (isBefore(i, i)) {
+      harm("waits for ever", stepName(i));
+    }
+  }
+}
+
+void Simulation::finish() {
+  for (const Port &port : entry.outputs) {
+    if (port.role != PortRole::State) {
+      uint64_t bytes = (elements(port.dims) * bitWidth(port.dtype) + 7) / 8;
+      readPiece({port.buffer, 0, bytes, false, 0}, "output " + port.name);
+    }
+  }
+  int64_t added = entry.newTokens == kNone ? 0 : values[entry.newTokens];
+  std::vector<Piece> list;
+  for (const State &state : plan.states) {
+    std::vector<int64_t> dims = state.outer;
+    dims.push_back(state.capacity);
+    dims.insert(dims.end(), state.inner.begin(), state.inner.end());
+    tokens(state.buffer, dims, state.outer.size(), state.blockTokens,
+           bitWidth(state.dtype) / 8, 0, past + added, false, 0, list);
+  }
+  for (const Piece &piece : list) {
+    readPiece(piece, "the state of the next run");
+  }
+  // Steps of different streams.
+  for (size_t i = 0; i < stepPieces.size(); ++i) {
+    for (size_t j = i + 1; j < stepPieces.size(); ++j) {
+      if (entry.steps[i].stream == entry.steps[j].stream || isBefore(i, j)) {
+        continue;
+      }
+      for (const Piece &a : stepPieces[i]) {
+        for (const Piece &b : stepPieces[j]) {
+          uint64_t at = plan.buffers[a.buffer].offset;
+          uint64_t bt = plan.buffers[b.buffer].offset;
+          if ((a.write || b.write) && at + a.begin < bt + b.end &&
+              bt + b.begin < at + a.end && a.begin < a.end && b.begin < b.end) {
+            harm("two streams touch the same bytes in no order",
+                 stepName(i) + " and " + stepName(j));
+          }
+        }
+      }
+    }
+  }
+}
+
+void Simulation::run(const Values &symbols) {
+  symbolValues = symbols;
+  values = evaluate(entry, symbols);
+  past = 0;
+  for (size_t i = 0; i < entry.symbols.size(); ++i) {
+    past = entry.symbols[i].isPast ? symbols[i] : past;
+  }
+  load();
+  fillInputs();
+  stepPieces.assign(entry.steps.size(), {});
+  for (size_t i = 0; i < entry.steps.size(); ++i) {
+    const Step &step = entry.steps[i];
+    forgetDead(i);
+    std::vector<Piece> &list = stepPieces[i];
+    if (!pieces(i, list)) {
+      return; // the kernel refuses, the entry stops here
+    }
+    if (step.kind == StepKind::Copy &&
+        (step.sourceOffset + step.bytes > plan.segments[step.segment].size)) {
+      harm("touches bytes outside of a segment", stepName(i));
+    }
+    for (const Piece &piece : list) {
+      if (!piece.write) {
+        readPiece(piece, stepName(i));
+      }
+    }
+    hazards(i, list);
+    for (const Piece &piece : list) {
+      if (piece.write) {
+        writePiece(piece, stepName(i));
+      }
+    }
+  }
+  finish();
+}
+
+/// The corners of the symbols' ranges and the middle, as far as the state
+/// holds them.
+std::vector<Values> assignments(const Plan &plan, const Entry &entry) {
+  int64_t capacity = INT64_MAX;
+  for (const State &state : plan.states) {
+    capacity = std::min(capacity, state.capacity);
+  }
+  std::set<Values> found;
+  size_t n = entry.symbols.size();
+  for (size_t pick = 0; pick <= 2 * n + 2; ++pick) {
+    Values symbols;
+    for (size_t i = 0; i < n; ++i) {
+      const Symbol &s = entry.symbols[i];
+      bool odd = pick == 2 * i + 3 || pick == 2 * i + 4;
+      bool up = (pick == 1) != (odd && pick == 2 * i + 3) &&
+                !(odd && pick == 2 * i + 4);
+      symbols.push_back(pick == 2 ? s.lower + (s.upper - s.lower) / 2
+                        : odd && pick == 2 * i + 4
+                            ? s.lower + std::min<int64_t>(1, s.upper - s.lower)
+                        : up ? s.upper
+                             : s.lower);
+    }
+    Values values = evaluate(entry, symbols);
+    bool holds = true;
+    for (size_t i = 0; i < n; ++i) {
+      if (entry.symbols[i].isPast && entry.newTokens != kNone) {
+        int64_t added = values[entry.newTokens];
+        symbols[i] = std::min(symbols[i], capacity - added);
+        holds = added >= 0 && symbols[i] >= entry.symbols[i].lower;
+      }
+    }
+    if (holds) {
+      found.insert(symbols);
+    }
+  }
+  return {found.begin(), found.end()};
+}
+
+void judgeTotals(const Plan &plan) {
+  const Totals &t = plan.totals;
+  if (t.arenaBytes > t.budgetBytes ||
+      t.reserveBytes > t.budgetBytes - t.arenaBytes) {
+    throw Harm{"takes more than the budget", "totals"};
+  }
+  if (t.arenaBytes + t.reserveBytes != t.deviceBytes) {
+    throw Harm{"takes other device memory than it says", "totals"};
+  }
+  for (const Buffer &buffer : plan.buffers) {
+    uint64_t room = buffer.tier == Tier::Device ? t.arenaBytes
+                    : buffer.tier == Tier::Host ? t.hostBytes
+                                                : UINT64_MAX;
+    if (buffer.offset > room || buffer.size > room - buffer.offset) {
+      throw Harm{"a buffer lies outside of the arena", buffer.name};
+    }
+    if (buffer.offset % kBufferAlignment != 0) {
+      throw Harm{"a buffer is not aligned", buffer.name};
+    }
+  }
+}
+
+} // namespace
+
+Verdict judge(const Plan &plan, const std::vector<uint32_t> &entries) {
+  try {
+    judgeTotals(plan);
+    for (uint32_t index : entries) {
+      Simulation simulation(plan, index);
+      simulation.orderSteps();
+      for (const Values &symbols : assignments(plan, plan.entries[index])) {
+        simulation.run(symbols);
+      }
+    }
+  } catch (const Harm &found) {
+    return {true, found.why, found.where};
+  }
+  return {};
+}
+
+} // namespace llmc::mutation
