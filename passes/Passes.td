@@ -224,6 +224,19 @@ def PlanPlacePass : Pass<"plan-place", "::mlir::ModuleOp"> {
   ];
 }
 
+def PlanCostPass : Pass<"plan-cost", "::mlir::ModuleOp"> {
+  let summary = "Annotate steps and entries with what the cost model says";
+  let description = [{
+    For people and tests; decisions ask the model itself (CostModel.h). Sizes
+    are those of CostModel::typical(), the machine that of `plan.rates`:
+
+        plan.launch "linear"(..) .. name "w" {cost = {bytes = 17408, operations
+            = 8192, nanoseconds = 610, bound = "memory"}}
+        plan.entry @decode .. attributes {plan.cost = {nanoseconds = 4210,
+            compute = 3100, link = 4100, stall = 1110, bound = "link"}}
+  }];
+}
+
 def PlanAssignAddressesPass
     : Pass<"plan-assign-addresses", "::mlir::ModuleOp"> {
   let summary = "Give every buffer its offset in the arena";

@@ -224,7 +224,12 @@ CostModel::cost(planir::EntryOp entry,
                                      : out.overheadSeconds) += step.seconds;
     }
   }
-  std::optional<SimulatedRun> run = simulate(list, rates.computeWhileCopying);
+  // A copy out of the page cache is a thread's work, which compute then lacks.
+  double speed =
+      fileBytes <= rates.cachedFileBytes
+          ? std::max(0.5, 1 - 1 / double(std::max(rates.threads, 1u)))
+          : rates.computeWhileCopying;
+  std::optional<SimulatedRun> run = simulate(list, speed);
   if (!run) {
     return std::nullopt;
   }

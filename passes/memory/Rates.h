@@ -68,7 +68,7 @@ struct Rates {
   uint64_t cachedFileBytes = uint64_t(32) << 20;
   uint64_t smallCopyBytes = uint64_t(64) << 10;
   double cachedLink = 14e9;
-  double cachedLinkSeconds = 1e-6;
+  double cachedLinkSeconds = 2.5e-6; // with the hand-over between threads
   /// The speed of compute while a copy runs: copies take memory bandwidth, and
   /// on the CPU some of the threads' time.
   double computeWhileCopying = 0.9;

@@ -81,6 +81,7 @@ def steady(before, after):
 
 def model_rows(tool, name, options):
     folder_name, context = MODELS[name]
+    context = min(context, options.context)
     model = suite.OUT / folder_name
     if not any(model.glob("*.onnx")):
         print(f"SKIP {name}: {model} is not there (test/models/README)", file=sys.stderr)
@@ -125,6 +126,7 @@ def model_rows(tool, name, options):
 def main():
     arguments = suite.parser(__doc__)
     arguments.add_argument("--runs", type=int, default=5)
+    arguments.add_argument("--context", type=int, default=CONTEXT, help="shorter is quicker")
     arguments.add_argument("--attempts", type=int, default=3)
     arguments.add_argument("--hardware", help="a profile instead of probing")
     arguments.add_argument("--reference", action="store_true", help="the compiler's own rates")
