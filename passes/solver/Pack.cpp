@@ -2,6 +2,7 @@
 
 #include "passes/solver/Pack.h"
 
+#include "passes/solver/Critical.h"
 #include "passes/solver/Greedy.h"
 #include "passes/solver/Strategies.h"
 
@@ -91,8 +92,21 @@ private:
             !check({problem.buffers, std::nullopt}, solution).empty()) {
           return false;
         }
+        uint64_t extent = keep(solution);
+        if (first && extent > goal &&
+            problem.buffers.size() > options.critical && options.effort > 0) {
+          solution = packCritical(problem, timeline, goal, options,
+                                  std::move(solution), result.nodes);
+          if (keep(solution) < extent) {
+            result.algorithm = "fullest sections first";
+            // Other orders find no better, and each takes as long as all this.
+            if (solution.extent <= goal + goal / 64) {
+              return true;
+            }
+          }
+        }
         first = false;
-        if (keep(solution) <= goal) {
+        if (extent <= goal) {
           result.algorithm =
               std::string("greedy (") + name(order) +
               (fit == Fit::First ? ", first fit)" : ", best fit)");
@@ -100,7 +114,9 @@ private:
         }
       }
     }
-    result.algorithm = "greedy (best of 8)";
+    if (result.algorithm == "greedy") {
+      result.algorithm = "greedy (best of 8)";
+    }
     return true;
   }
 
@@ -183,6 +199,7 @@ private:
       }
     }
     result.nodes += search.nodes();
+    result.effort += search.effort();
     return search.effort();
   }
 

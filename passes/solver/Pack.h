@@ -26,7 +26,10 @@ struct PackOptions {
   /// May be empty. A clock in it makes the result depend on the machine.
   std::function<bool()> stop;
   /// Larger components are left to the heuristics.
-  size_t largestExact = 10'000;
+  size_t largestExact = 5'000;
+  /// Larger problems that greedy leaves above the bound are packed by their
+  /// fullest sections first (Critical.h).
+  size_t critical = 1'000;
 };
 
 struct PackResult {
@@ -39,8 +42,9 @@ struct PackResult {
   bool proved = false;
   /// What found the solution, for people.
   std::string algorithm;
-  /// Nodes that the search opened.
+  /// Nodes that the search opened, and its effort.
   uint64_t nodes = 0;
+  uint64_t effort = 0;
 };
 
 /// Alignments must be at least 1. Fixed buffers that overlap are a proof

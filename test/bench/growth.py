@@ -27,10 +27,10 @@ GRAPHS = ("decoder-10k", "nas-10k")
 
 
 def size_of(choose):
-    """Bytes: half are powers of two (weights of one shape), half are anything, log-uniform."""
+    """1 to 256 KiB: half are powers of two, half are anything, log-uniform."""
     if choose.random() < 0.5:
-        return 64 << choose.randrange(0, 14)
-    return 64 * round(2 ** choose.uniform(0, 14))
+        return 1024 << choose.randrange(0, 9)
+    return 64 * round(2 ** choose.uniform(4, 12))
 
 
 def network(count, choose):
@@ -43,7 +43,7 @@ def network(count, choose):
         elif kind < 0.97:
             length = choose.randrange(5, 60)
         else:
-            length = round(2 ** choose.uniform(6, 11))
+            length = round(2 ** choose.uniform(6, 10))
         yield start, min(start + 1 + length, count + 64), size_of(choose)
 
 

@@ -19,6 +19,9 @@ sys.path.insert(0, str(REPO / "test" / "models"))
 
 from llmc_models import OUT, SHARED  # noqa: E402  (needs the path above)
 
+# Everything that a test runs, it runs with --poison: see poison.py.
+POISON = os.environ.get("LLMC_POISON") == "1"
+
 __all__ = ["OUT", "REPO", "SHARED", "Suite", "Skip", "Failure", "Tool"]
 
 
@@ -94,6 +97,8 @@ class Tool:
     def run(self, *arguments, timeout=600, cwd=None, env=None):
         """Runs `llmc ARGUMENTS`; returns the completed process, whatever its status."""
         self.need()
+        if POISON and arguments[0] in ("run", "generate") and "--poison" not in arguments:
+            arguments = (*arguments, "--poison")
         command = [str(self.path), *map(str, arguments)]
         if self.verbose:
             print("$ " + " ".join(command), file=sys.stderr, flush=True)
