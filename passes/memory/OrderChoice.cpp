@@ -124,12 +124,19 @@ OrderChoice chooseOrder(const StepModel &model, uint64_t nodes, bool inPlace) {
   if (nodes != 0) {
     limits.nodes = nodes;
   }
-  for (bool copies : {true, false}) {
-    if (copies && !inPlace) {
+  // What helps in one form of the problem may mislead the search in another:
+  // the fewer the ways to save memory, the simpler it is.
+  struct Form {
+    bool copies, takeovers;
+  };
+  for (Form form : {Form{true, true}, {false, true}, {false, false}}) {
+    if (!inPlace && (form.copies || form.takeovers)) {
       continue;
     }
-    InPlaceChoice merged = chooseInPlace(model, {/*takeovers=*/false, copies});
-    solver::ScheduleProblem problem = scheduleProblem(model, merged, inPlace);
+    InPlaceChoice merged =
+        chooseInPlace(model, {/*takeovers=*/false, form.copies});
+    solver::ScheduleProblem problem =
+        scheduleProblem(model, merged, form.takeovers);
     solver::ScheduleResult result = solver::schedule(problem, limits);
     if (std::is_sorted(result.order.begin(), result.order.end())) {
       continue;

@@ -1,8 +1,8 @@
 //===- OrderChoice.h - The order of an entry's steps -----------*- C++ -*-===//
 //
-// The decision of plan-order: hands the entry to the solver's scheduler in two
-// forms, with and without the copies that plan-in-place will drop, and keeps
-// what lowers the peak that plan-in-place really reaches.
+// The decision of plan-order: hands the entry to the solver's scheduler in
+// several forms, with and without what plan-in-place will do, and keeps what
+// lowers the peak that plan-in-place really reaches.
 //
 //===----------------------------------------------------------------------===//
 
