@@ -261,14 +261,13 @@ void directRow(const ConvArgs &a, int64_t image, int64_t m, int64_t row) {
           int64_t shift = j * a.dilations[last] - a.pads[last];
           int64_t low = from, high = from + count;
           clip(shift, stride, a.in[last], low, high);
-          C *sums = acc - from;
           if (stride == 1) {
             for (int64_t o = low; o < high; ++o) {
-              sums[o] += weight * C(values[o + shift]);
+              acc[o - from] += weight * C(values[o + shift]);
             }
           } else {
             for (int64_t o = low; o < high; ++o) {
-              sums[o] += weight * C(values[o * stride + shift]);
+              acc[o - from] += weight * C(values[o * stride + shift]);
             }
           }
         }
