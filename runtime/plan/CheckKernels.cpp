@@ -228,6 +228,31 @@ writtenColumns(const EntryPolynomials &sizes, const Operand &out,
                  std::move(rows)};
 }
 
+/// One past the last byte, counted from the view's first, that a StridedCopy
+/// reads in a run; nullopt if that cannot be followed.
+static std::optional<Polynomial> readByCopy(const EntryBounds &bounds,
+                                            const EntryPolynomials &sizes,
+                                            const Step &step) {
+  size_t rank = static_cast<size_t>(step.ints[0]);
+  std::optional<Polynomial> end =
+      Polynomial::add(sizes[step.params[0]], Polynomial(1));
+  for (size_t i = 0; end && i < rank; ++i) {
+    uint32_t stride = step.params[2 + rank + i];
+    if (bounds[stride].upper <= 0) {
+      continue; // its first element is the last one
+    }
+    std::optional<Polynomial> further =
+        Polynomial::add(sizes[step.params[2 + i]], Polynomial(-1));
+    further = further && bounds[stride].lower >= 0
+                  ? Polynomial::multiply(*further, sizes[stride])
+                  : std::nullopt;
+    end = further ? Polynomial::add(*end, *further) : std::nullopt;
+  }
+  int64_t bits = bitWidth(step.operands[0].dtype);
+  return end && bits % 8 == 0 ? Polynomial::multiply(*end, Polynomial(bits / 8))
+                              : std::nullopt;
+}
+
 Result<std::vector<TouchedRange>>
 checkLaunch(const Plan &plan, const Entry &entry, const EntryBounds &bounds,
             const EntryPolynomials &sizes, size_t stepIndex) {
@@ -341,6 +366,14 @@ checkLaunch(const Plan &plan, const Entry &entry, const EntryBounds &bounds,
     }
   }
   if (step.kernel == KernelId::StridedCopy) {
+    // The rule holds at the bounds. In a run the view may be smaller than what
+    // the copy reads: then all that it may read must have been written.
+    TouchedRange &in = touched[0];
+    std::optional<Polynomial> last = readByCopy(bounds, sizes, step);
+    if (in.size && !in.size->isConstant() &&
+        (!last || !sizes.atMost(*last, *in.size))) {
+      in.size = std::nullopt;
+    }
     TouchedRange &out = touched[1];
     bool partial = step.operands[1].access == Access::ReadWrite;
     // What it leaves alone may be unwritten yet.

@@ -137,10 +137,78 @@ std::optional<int64_t> EntryPolynomials::upper(const Polynomial &p) const {
   return result;
 }
 
+bool EntryPolynomials::atLeastZero(const Polynomial &p, int depth) const {
+  std::optional<int64_t> least = lower(p);
+  if (least && *least >= 0) {
+    return true;
+  }
+  // Replace one atom by something that makes the sum no larger.
+  for (const auto &[product, factor] : p.all()) {
+    for (uint32_t atom : product) {
+      if (atom < numSymbols || depth == 0) {
+        continue;
+      }
+      const ExprNode &node = entry.exprs[atom - numSymbols];
+      // All other factors of the product must not be negative.
+      bool positive =
+          std::all_of(product.begin(), product.end(), [&](uint32_t other) {
+            return (other < numSymbols ? entry.symbols[other].lower
+                                       : bounds[other - numSymbols].lower) >= 0;
+          });
+      Polynomial rest(1);
+      bool skipped = false;
+      for (uint32_t other : product) {
+        if (other == atom && !skipped) {
+          skipped = true;
+          continue;
+        }
+        std::optional<Polynomial> more =
+            Polynomial::multiply(rest, Polynomial::atom(other));
+        positive = positive && more.has_value();
+        rest = more ? std::move(*more) : rest;
+      }
+      if (!positive) {
+        continue;
+      }
+      // p + factor * (by - scale * atom) * rest, with scale dividing factor.
+      auto tryBound = [&](const std::optional<Polynomial> &by, int64_t scale) {
+        std::optional<Polynomial> other =
+            by ? Polynomial::multiply(*by, rest) : std::nullopt;
+        std::optional<Polynomial> own =
+            Polynomial::multiply(rest, Polynomial::atom(atom));
+        std::optional<Polynomial> sum =
+            own ? Polynomial::add(p, *own, -factor) : std::nullopt;
+        sum = sum && other ? Polynomial::add(*sum, *other, factor / scale)
+                           : std::nullopt;
+        return sum && atLeastZero(*sum, depth - 1);
+      };
+      bool isUpper = node.op == ExprOp::Min && factor < 0;
+      bool isLower = node.op == ExprOp::Max && factor > 0;
+      if ((isUpper || isLower) &&
+          (tryBound(values[node.a], 1) || tryBound(values[node.b], 1))) {
+        return true;
+      }
+      if ((node.op == ExprOp::CeilDiv || node.op == ExprOp::FloorDiv) &&
+          values[node.b].isConstant()) {
+        int64_t by = values[node.b].constant();
+        if (by <= 0 || factor % by != 0) {
+          continue;
+        }
+        // x <= ceil(x / c) * c <= x + c - 1; floor likewise below.
+        bool up = node.op == ExprOp::CeilDiv;
+        int64_t slack = factor < 0 ? (up ? by - 1 : 0) : (up ? 0 : 1 - by);
+        if (tryBound(Polynomial::add(values[node.a], Polynomial(slack)), by)) {
+          return true;
+        }
+      }
+    }
+  }
+  return false;
+}
+
 bool EntryPolynomials::atMost(const Polynomial &a, const Polynomial &b) const {
   std::optional<Polynomial> room = Polynomial::add(b, a, -1);
-  std::optional<int64_t> least = room ? lower(*room) : std::nullopt;
-  return least && *least >= 0;
+  return room && atLeastZero(*room, 3);
 }
 
 std::string EntryPolynomials::text(const Polynomial &p) const {

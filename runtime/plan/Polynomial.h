@@ -76,13 +76,16 @@ public:
   /// A lower bound over all runs; nullopt if it overflows.
   std::optional<int64_t> lower(const Polynomial &p) const;
   std::optional<int64_t> upper(const Polynomial &p) const;
-  /// Whether a <= b in every run, as far as bounds can tell.
+  /// Whether a <= b in every run, as far as bounds can tell, and that
+  /// min(x, y) is neither above x nor y, and ceil(x / c) * c below x + c.
   bool atMost(const Polynomial &a, const Polynomial &b) const;
 
   /// `3*seq*64`, for messages.
   std::string text(const Polynomial &p) const;
 
 private:
+  bool atLeastZero(const Polynomial &p, int depth) const;
+
   const Entry &entry;
   const EntryBounds &bounds;
   std::vector<Polynomial> values;

@@ -316,6 +316,74 @@ TEST(Coverage, Transposes) {
   expectUnsafe(make(false), "was never written");
 }
 
+namespace {
+
+/// [n, 4] is written; a copy reads `extent` rows, `stride` elements apart, from
+/// element `offset` on.
+Views readByCopy(Views &views, uint32_t offset, uint32_t extent,
+                 uint32_t stride) {
+  uint32_t four = views.number(4), one = views.number(1);
+  views.write(0, Dims{Views::n, four});
+  Step step;
+  step.kernel = KernelId::StridedCopy;
+  uint32_t out = views.buffer("copied", BufferKind::Activation, 4096);
+  step.operands = {{views.shared, Access::Read, DType::F32, Packing::Raw, 0,
+                    Dims{Views::n, four}},
+                   {out, Access::ReadWrite, DType::F32, Packing::Raw, 0,
+                    views.numbers({1024})}};
+  step.ints = {2};
+  step.params = {offset, views.number(0), extent, four, stride, one, four, one};
+  views.entry().steps.push_back(step);
+  return views;
+}
+
+} // namespace
+
+TEST(Coverage, CopiesReadWhatIsThereInEveryRun) {
+  {
+    Views v;
+    uint32_t lastRow = v.times(v.sum(Views::n, -1), 4);
+    expectSafe(readByCopy(v, lastRow, v.number(1), v.number(4)));
+  }
+  {
+    // Row 7 is there if n is 8.
+    Views v;
+    expectUnsafe(readByCopy(v, v.number(28), v.number(1), v.number(4)),
+                 "step 1 (strided_copy): reads bytes [0, 128) of buffer "
+                 "'shared', but byte 16*n was never written");
+  }
+  {
+    // Row 0 always is.
+    Views v;
+    expectSafe(readByCopy(v, v.number(0), v.number(1), v.number(4)));
+  }
+  {
+    // A row too far apart.
+    Views v;
+    Views w = readByCopy(v, v.number(0), v.number(2), v.number(28));
+    EXPECT_FALSE(w.safe());
+  }
+  for (int64_t most : {3, 100}) {
+    // At most 3 rows; the larger of n and 3 is too many.
+    Views v;
+    uint32_t some = v.node(ExprOp::Min, Views::n, v.number(most));
+    expectSafe(readByCopy(v, v.number(0), some, v.number(4)));
+    Views w;
+    uint32_t many = w.node(ExprOp::Max, Views::n, w.number(3));
+    EXPECT_FALSE(readByCopy(w, w.number(0), many, w.number(4)).safe());
+  }
+  for (ExprOp op : {ExprOp::CeilDiv, ExprOp::FloorDiv}) {
+    // Every other row; every other row from the second on.
+    Views v;
+    uint32_t half = v.node(op, Views::n, v.number(2));
+    expectSafe(readByCopy(v, v.number(0), half, v.number(8)));
+    Views w;
+    uint32_t other = w.node(op, Views::n, w.number(2));
+    Views shifted = readByCopy(w, w.number(4), other, w.number(8));
+    EXPECT_EQ(shifted.safe(), op == ExprOp::FloorDiv) << shifted.message;
+  }
+}
+
 TEST(Coverage, InputsConstantsAndOutputs) {
   // An input's buffer may be larger than what the caller writes.
   Views views;
