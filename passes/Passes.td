@@ -68,8 +68,9 @@ def RecoverStatePass : Pass<"recover-state", "::mlir::ModuleOp"> {
   let description = [{
     A pair whose present is concat(past, new), also for a combined
     [2, ..] tensor of keys and values, becomes a graph.state that all entries
-    share; argument and result vanish. Attention reads the cache itself, other
-    readers a dense copy of it. Where a pair is not of this form, it stays and a
+    share; argument and result vanish. Attention reads the cache itself (of a
+    combined one the slices that are its keys and values), other readers a dense
+    copy of it. Where a pair is not of this form, it stays and a
     warning names the node.
 
         %t = graph.concat 2, %past, %new

@@ -1,6 +1,7 @@
 //===- GraphDialect.cpp - Registration and attribute checks ----*- C++ -*-===//
 
 #include "dialects/graph/GraphDialect.h"
+#include "dialects/graph/CacheSlices.h"
 #include "dialects/graph/GraphDims.h"
 #include "dialects/graph/GraphOps.h"
 
@@ -97,6 +98,22 @@ LogicalResult verifyDims(Operation *op) {
   return success();
 }
 
+LogicalResult verifyCacheSlices(Operation *op, Attribute attr) {
+  auto attention = dyn_cast<AttentionOp>(op);
+  if (!attention || !isa<CacheType>(attention.getK().getType()) ||
+      !isa<CacheType>(attention.getV().getType())) {
+    return op->emitOpError(
+        "'graph.slices' is an attribute of a graph.attention over caches");
+  }
+  auto slices = dyn_cast<DenseI64ArrayAttr>(attr);
+  if (!slices || slices.size() != 2 || slices[0] < 0 || slices[1] < 0) {
+    return op->emitOpError("'graph.slices' must be array<i64: K, V>, the "
+                           "indices of k and v, found ")
+           << attr;
+  }
+  return success();
+}
+
 LogicalResult GraphDialect::verifyOperationAttribute(Operation *op,
                                                      NamedAttribute attr) {
   StringRef name = attr.getName();
@@ -134,6 +151,9 @@ LogicalResult GraphDialect::verifyOperationAttribute(Operation *op,
           "'graph.context' is a positive integer attribute of the module");
     }
     return success();
+  }
+  if (name == kSlicesAttr) {
+    return verifyCacheSlices(op, attr.getValue());
   }
   if (name == kNameAttr && !isa<StringAttr>(attr.getValue())) {
     return op->emitOpError("'graph.name' must be a string");

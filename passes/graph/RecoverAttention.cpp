@@ -1,5 +1,6 @@
 //===- RecoverAttention.cpp - Attention from its products ------*- C++ -*-===//
 
+#include "dialects/graph/CacheSlices.h"
 #include "passes/Passes.h"
 #include "passes/analysis/MaskAnalysis.h"
 #include "passes/graph/Matchers.h"
@@ -388,6 +389,9 @@ void AttentionRecovery::moveToTokenMajor(AttentionOp op) {
       op.getSinks(), rewriter.getStringAttr("bshd"), op.getTotalAttr(),
       op.getCausalAttr(), op.getWindowAttr(), op.getScaleAttr(),
       op.getSoftcapAttr());
+  if (auto slices = getCacheSlices(op)) {
+    setCacheSlices(attention, *slices);
+  }
   keepName(op, attention);
   rewriter.replaceOp(after, attention);
 }

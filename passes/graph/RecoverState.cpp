@@ -4,6 +4,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "dialects/graph/CacheSlices.h"
 #include "passes/Passes.h"
 #include "passes/graph/Matchers.h"
 
@@ -93,6 +94,41 @@ bool matchCombined(Pair &pair, Value past, Value present) {
   pair.axis = pair.grown[0].getAxis() + 1;
   pair.combined = true;
   return true;
+}
+
+/// A cache, and which of its `slices` (0: it has none) if it holds keys and
+/// values together.
+struct Cache {
+  Value value;
+  int64_t slice = 0;
+  int64_t slices = 0;
+};
+/// By concat(past, new).
+using Caches = DenseMap<Value, Cache>;
+
+/// The cache that holds [B, H, tokens, D], nothing if there is none: the result
+/// of a concat, or one slice of a concat of [n, B, H, tokens, D].
+Cache cacheBehind(Value dense, const Caches &caches) {
+  if (auto concat = dense.getDefiningOp<ConcatOp>()) {
+    return concat.getAxis() == 2 ? caches.lookup(dense) : Cache();
+  }
+  auto squeeze = dense.getDefiningOp<ReshapeOp>();
+  auto slice = squeeze ? squeeze.getX().getDefiningOp<SliceOp>() : SliceOp();
+  auto concat = slice ? slice.getX().getDefiningOp<ConcatOp>() : ConcatOp();
+  if (!concat || concat.getAxis() != 3 || rankOf(concat.getResult()) != 5) {
+    return {};
+  }
+  auto start = cast<StringAttr>(slice.getStarts()[0]);
+  std::optional<int64_t> index = exprAttr(start).asConstant();
+  Dims inner = getDims(concat.getResult());
+  inner.erase(inner.begin());
+  if (!index || !startsAt(slice, *index) || getDims(dense) != inner) {
+    return {};
+  }
+  Cache cache = caches.lookup(concat.getResult());
+  cache.slice = *index;
+  cache.slices = getDim(concat.getResult(), 0).asConstant().value_or(0);
+  return cache.slices > 0 ? cache : Cache();
 }
 
 struct RecoverState : llmc::impl::RecoverStatePassBase<RecoverState> {
@@ -216,7 +252,7 @@ StateOp RecoverState::makeState(MutableArrayRef<Pair> pairs) {
 void RecoverState::rewriteEntry(
     func::FuncOp entry, MutableArrayRef<std::pair<Pair, StateOp>> pairs) {
   IRRewriter rewriter(entry.getContext());
-  DenseMap<Value, Value> caches; // concat(past, new) -> cache
+  Caches caches;
   llvm::BitVector arguments(entry.getNumArguments());
   llvm::BitVector results(entry.getNumResults());
   for (auto &[pair, state] : pairs) {
@@ -229,7 +265,6 @@ void RecoverState::rewriteEntry(
   for (auto &[pair, state] : pairs) {
     auto symbol = FlatSymbolRefAttr::get(state.getSymNameAttr());
     auto position = exprToAttr(entry.getContext(), pair.pastDims[pair.axis]);
-    auto total = exprToAttr(entry.getContext(), pair.presentDims[pair.axis]);
     Value added;
     Operation *last = pair.grown[0];
     for (ConcatOp concat : pair.grown) {
@@ -258,52 +293,51 @@ void RecoverState::rewriteEntry(
                                      CacheType::get(entry.getContext()), symbol,
                                      added, position);
     keepName(last, append);
-    if (!pair.combined) {
-      caches[pair.grown[0].getResult()] = append.getResult();
-      continue;
-    }
-    Type element = elementOf(added);
-    auto read = createOp<KvReadOp>(rewriter, last->getLoc(), pair.presentDims,
-                                   element, append.getResult(), total);
     for (auto [index, concat] : llvm::enumerate(pair.grown)) {
-      Dims dims = pair.presentDims;
-      dims[0] = 1;
-      SmallVector<Attribute> starts(dims.size(), rewriter.getStringAttr("0"));
-      starts[0] = rewriter.getStringAttr(std::to_string(index));
-      Value part = createOp<SliceOp>(
-          rewriter, concat.getLoc(), dims, element, read.getResult(),
-          rewriter.getArrayAttr(starts), SmallVector<int64_t>(dims.size(), 1));
-      part = reshapeTo(rewriter, concat.getLoc(), part,
-                       getDims(concat.getResult()));
-      concat.getResult().replaceAllUsesWith(part);
+      Cache &cache = caches[concat.getResult()];
+      cache.value = append.getResult();
+      if (pair.combined) {
+        cache.slice = static_cast<int64_t>(index);
+        cache.slices = 2;
+      }
     }
   }
 
   // Attention reads caches where both its keys and values are.
   entry.walk([&](AttentionOp op) {
-    Value k = caches.lookup(op.getK()), v = caches.lookup(op.getV());
-    auto alongTokens = [](Value dense) {
-      auto concat = dense.getDefiningOp<ConcatOp>();
-      return concat && concat.getAxis() == 2;
-    };
-    if (k && v && alongTokens(op.getK()) && alongTokens(op.getV())) {
-      op.getKMutable().assign(k);
-      op.getVMutable().assign(v);
+    Cache k = cacheBehind(op.getK(), caches);
+    Cache v = cacheBehind(op.getV(), caches);
+    if (k.value && v.value && k.slices == v.slices) {
+      op.getKMutable().assign(k.value);
+      op.getVMutable().assign(v.value);
+      if (k.slices > 0) {
+        setCacheSlices(op, {k.slice, v.slice});
+      }
     }
   });
   // Whoever else reads tokens gets them dense.
   for (auto &[pair, state] : pairs) {
-    if (pair.combined) {
+    Value cache = caches[pair.grown[0].getResult()].value;
+    Type element = elementOf(pair.grown[0].getResult());
+    auto total = exprToAttr(entry.getContext(), pair.presentDims[pair.axis]);
+    rewriter.setInsertionPointAfterValue(cache);
+    Value read = createOp<KvReadOp>(rewriter, pair.grown[0].getLoc(),
+                                    pair.presentDims, element, cache, total);
+    if (!pair.combined) {
+      pair.grown[0].getResult().replaceAllUsesWith(read);
       continue;
     }
-    ConcatOp concat = pair.grown[0];
-    if (!concat->use_empty()) {
-      rewriter.setInsertionPoint(concat);
-      Value read = createOp<KvReadOp>(
-          rewriter, concat.getLoc(), pair.presentDims,
-          elementOf(concat.getResult()), caches[concat.getResult()],
-          exprToAttr(entry.getContext(), pair.presentDims[pair.axis]));
-      concat.getResult().replaceAllUsesWith(read);
+    for (auto [index, concat] : llvm::enumerate(pair.grown)) {
+      Dims dims = pair.presentDims;
+      dims[0] = 1;
+      SmallVector<Attribute> starts(dims.size(), rewriter.getStringAttr("0"));
+      starts[0] = rewriter.getStringAttr(std::to_string(index));
+      Value part = createOp<SliceOp>(rewriter, concat.getLoc(), dims, element,
+                                     read, rewriter.getArrayAttr(starts),
+                                     SmallVector<int64_t>(dims.size(), 1));
+      part = reshapeTo(rewriter, concat.getLoc(), part,
+                       getDims(concat.getResult()));
+      concat.getResult().replaceAllUsesWith(part);
     }
   }
   // Readers of a combined state's keys may have stood before its values.

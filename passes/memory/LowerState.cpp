@@ -1,5 +1,6 @@
 //===- LowerState.cpp - KV caches, attention, rotary embedding -*- C++ -*-===//
 
+#include "dialects/graph/CacheSlices.h"
 #include "passes/memory/Lowering.h"
 
 using namespace mlir;
@@ -97,7 +98,11 @@ LogicalResult EntryLowering::lowerAttention(graph::AttentionOp op) {
     return op.emitOpError("k and v must both be caches or both be tensors");
   }
   int64_t blockTokens = 0;
-  for (Value value : {op.getK(), op.getV()}) {
+  // k and v as slices of states with one more dimension in front.
+  std::optional<graph::CacheSlices> slices = graph::getCacheSlices(op);
+  int64_t lead = slices ? 1 : 0, count = 0;
+  const Value both[] = {op.getK(), op.getV()};
+  for (auto [index, value] : llvm::enumerate(both)) {
     FailureOr<View> view = fromState ? cache(op, value) : operand(op, value);
     if (failed(view)) {
       return failure();
@@ -106,11 +111,29 @@ LogicalResult EntryLowering::lowerAttention(graph::AttentionOp op) {
     if (fromState) {
       graph::StateOp state = caches.find(value)->second.state;
       int64_t tokens = static_cast<int64_t>(state.getBlockTokens());
-      if (state.getAxis() != 2 || (blockTokens && blockTokens != tokens)) {
-        return op.emitOpError("needs caches [B, H, tokens, D] that grow along "
-                              "axis 2 in blocks of the same size");
+      auto type = cast<RankedTensorType>(state.getType());
+      if (type.getRank() != 4 + lead ||
+          static_cast<int64_t>(state.getAxis()) != 2 + lead ||
+          (blockTokens && blockTokens != tokens)) {
+        return op.emitOpError()
+               << "needs caches " << (slices ? "[n, B, H, " : "[B, H, ")
+               << "tokens, D] that grow along axis " << 2 + lead
+               << " in blocks of the same size";
       }
       blockTokens = tokens;
+      if (slices) {
+        if (count && count != type.getDimSize(0)) {
+          return op.emitOpError() << "k is one of " << count << " slices, v of "
+                                  << type.getDimSize(0);
+        }
+        count = type.getDimSize(0);
+        int64_t slice = index == 0 ? slices->k : slices->v;
+        if (slice >= count) {
+          return op.emitOpError()
+                 << "reads slice " << slice << " of @" << state.getSymName()
+                 << ", which has " << count;
+        }
+      }
     }
   }
   for (Value value : {op.getBias(), op.getSinks()}) {
@@ -136,6 +159,9 @@ LogicalResult EntryLowering::lowerAttention(graph::AttentionOp op) {
                   op.getBias() != nullptr,
                   op.getSinks() != nullptr,
                   blockTokens};
+  if (slices) {
+    numbers.ints.insert(numbers.ints.end(), {count, slices->k, slices->v});
+  }
   numbers.floats = {op.getScale().convertToDouble(),
                     op.getSoftcap().convertToDouble()};
   return launch(op, plan::KernelId::Attention, uses, std::move(numbers));

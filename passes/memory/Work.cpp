@@ -267,8 +267,10 @@ private:
     double batch = dim(0, 0);
     double heads = dim(0, rowsFirst ? 2 : 1);
     auto queries = static_cast<int64_t>(dim(0, rowsFirst ? 1 : 2));
-    double kvHeads = std::max(dim(1, 1), 1.0);
-    double depth = dim(0, 3) + dim(2, 3);
+    // Slices of whole states have one more dimension in front.
+    size_t lead = operand(1).dims.size() > 4 ? 1 : 0;
+    double kvHeads = std::max(dim(1, lead + 1), 1.0);
+    double depth = dim(0, 3) + dim(2, lead + 3);
     int64_t tokens = launch.params.empty() ? 0 : launch.params[0];
     // Keys that each query row sees.
     double seen = 0;

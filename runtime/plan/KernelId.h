@@ -96,16 +96,16 @@ enum class KernelId : uint16_t {
   /// leading features rotate, the others are copied. ints: layout,
   /// interleaved, R. In place: x.
   Rope = 13,
-  /// Block-wise attention with an online softmax in f32. Operands: q,
-  /// k, v, opt bias (broadcasts to [B, H, S, T], added after scaling), opt
-  /// sinks [H], -> out (shape and layout of q, last dim that of v). q is
-  /// [B, H, S, D] (qLayout 0) or [B, S, H, D] (1). k, v are State operands
-  /// (fromState 1: [B, Hkv, capacity, D] in block layout) or dense
-  /// [B, Hkv, T, D] (0) . Query row i sees keys j < T with, if causal,
-  /// j <= i + T - S, and, if window > 0, j > i + T - S - window. A row that
-  /// sees nothing is zeros. params: T (tokens in k and v, this call's
-  /// included). ints: qLayout, fromState, causal, window (0: none), hasBias,
-  /// hasSinks, blockTokens. floats: scale, softcap (0: none). In place: q.
+  /// Block-wise attention, online softmax in f32. Operands: q, k, v, opt bias
+  /// (broadcasts to [B, H, S, T], added after scaling), opt sinks [H], -> out
+  /// (as q, last dim that of v). q is [B, H, S, D] (qLayout 0) or [B, S, H, D]
+  /// (1); k, v dense [B, Hkv, T, D] or (fromState) State [B, Hkv, capacity, D],
+  /// or, if ints n, kSlice, vSlice follow, slices of dim 0 of whole states
+  /// [n, B, Hkv, capacity, D]. Row i sees keys j < T with, if causal, j <= i +
+  /// T - S, and, if window > 0, j > i + T - S - window; zeros if none. params:
+  /// T (tokens in k and v, this call's too). ints: qLayout, fromState, causal,
+  /// window (0: none), hasBias, hasSinks, blockTokens, all or none of n,
+  /// kSlice, vSlice. floats: scale, softcap (0: none). In place: q.
   Attention = 14,
   /// Writes new tokens into a state. Operands: new [outer.., S, inner..],
   /// <-> state (block layout). params: position. ints: blockTokens, number of

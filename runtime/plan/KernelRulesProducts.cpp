@@ -219,29 +219,43 @@ bool LaunchRules::rope() {
 }
 
 bool LaunchRules::attention() {
-  if (!ints(7) || !params(1) || !floats(2) || !flag(0) || !flag(1) ||
-      !flag(2) || !flag(4) || !flag(5)) {
+  bool sliced = step.ints.size() == 10;
+  if ((!sliced && !ints(7)) || !params(1) || !floats(2) || !flag(0) ||
+      !flag(1) || !flag(2) || !flag(4) || !flag(5)) {
     return false;
   }
   bool fromState = step.ints[1] != 0;
+  if (!require(!sliced || fromState, "slices of k and v that are no states")) {
+    return false;
+  }
+  size_t lead = sliced ? 1 : 0; // before [B, Hkv, ..] of k and v
   size_t next = 3;
   size_t bias = step.ints[4] != 0 ? next++ : 0;
   size_t sinks = step.ints[5] != 0 ? next++ : 0;
   size_t out = next;
-  if (!operands(out, 1) || !isRank(0, 4) || !isRank(1, 4) || !isRank(2, 4) ||
-      !isRank(out, 4) || !isFloat(0) || !isFloat(1) || !isFloat(2) ||
-      !isFloat(out) ||
+  if (!operands(out, 1) || !isRank(0, 4) || !isRank(1, 4 + lead) ||
+      !isRank(2, 4 + lead) || !isRank(out, 4) || !isFloat(0) || !isFloat(1) ||
+      !isFloat(2) || !isFloat(out) ||
       !require(step.ints[3] >= 0, "a negative attention window")) {
     return false;
+  }
+  if (sliced) {
+    int64_t count = step.ints[7], k = step.ints[8], v = step.ints[9];
+    if (!require(upper(1, 0) == count && upper(2, 0) == count,
+                 "k and v have another number of slices") ||
+        !require(k >= 0 && k < count && v >= 0 && v < count,
+                 "no such slice of k or v")) {
+      return false;
+    }
   }
   size_t headAxis = step.ints[0] == 0 ? 1 : 2;
   size_t rowAxis = 3 - headAxis;
   int64_t heads = upper(0, headAxis), rows = upper(0, rowAxis);
-  int64_t shared = upper(1, 1), tokens = bounds[step.params[0]].upper;
+  int64_t shared = upper(1, lead + 1), tokens = bounds[step.params[0]].upper;
   if (!require(bounds[step.params[0]].lower >= 0, "T may be negative") ||
-      !sameDims(0, 0, out, 0, 3) || !sameDims(out, 3, 2, 3, 1) ||
-      !sameDims(0, 3, 1, 3, 1) || !sameDims(0, 0, 1, 0, 1) ||
-      !sameDims(1, 0, 2, 0, 3) ||
+      !sameDims(0, 0, out, 0, 3) || !sameDims(out, 3, 2, lead + 3, 1) ||
+      !sameDims(0, 3, 1, lead + 3, 1) || !sameDims(0, 0, 1, lead, 1) ||
+      !sameDims(1, lead, 2, lead, 3) ||
       !require(shared > 0 && heads % shared == 0,
                "the number of heads is not a multiple of that of k and v")) {
     return false;
@@ -250,8 +264,8 @@ bool LaunchRules::attention() {
     const State *k = stateOf(1, step.ints[6]);
     const State *v = k == nullptr ? nullptr : stateOf(2, step.ints[6]);
     if (v == nullptr ||
-        !require(k->outer.size() == 2, "the token axis of k is not axis 2") ||
-        !require(v->outer.size() == 2, "the token axis of v is not axis 2") ||
+        !require(k->outer.size() == lead + 2 && v->outer.size() == lead + 2,
+                 "the token axis of k or v does not follow the heads") ||
         !withinCapacity(kNone, step.params[0], k->capacity) ||
         !withinCapacity(kNone, step.params[0], v->capacity)) {
       return false;

@@ -182,10 +182,11 @@ private:
   bool pieces(size_t step, std::vector<Piece> &out) const;
   bool copyPieces(const Step &step, std::vector<Piece> &out) const;
   bool statePieces(const Step &step, std::vector<Piece> &out) const;
+  /// Of `slices` equal parts of the outer dimensions the one of that index.
   void tokens(uint32_t buffer, const std::vector<int64_t> &dims,
               size_t tokenAxis, int64_t block, int64_t width, int64_t from,
-              int64_t to, bool write, size_t operand,
-              std::vector<Piece> &out) const;
+              int64_t to, bool write, size_t operand, std::vector<Piece> &out,
+              int64_t slice = 0, int64_t slices = 1) const;
   void load();
   void fillInputs();
   void forgetDead(size_t step);
@@ -239,14 +240,16 @@ uint64_t Simulation::denseBytes(const Operand &operand) const {
 void Simulation::tokens(uint32_t buffer, const std::vector<int64_t> &dims,
                         size_t tokenAxis, int64_t block, int64_t width,
                         int64_t from, int64_t to, bool write, size_t operand,
-                        std::vector<Piece> &out) const {
+                        std::vector<Piece> &out, int64_t slice,
+                        int64_t slices) const {
   int64_t outer = 1, inner = width;
   for (size_t i = 0; i < dims.size(); ++i) {
     if (i != tokenAxis) {
       (i < tokenAxis ? outer : inner) *= dims[i];
     }
   }
-  for (int64_t o = 0; o < outer; ++o) {
+  int64_t run = outer / slices;
+  for (int64_t o = slice * run; o < (slice + 1) * run; ++o) {
     for (int64_t t = from; t < to; ++t) {
       int64_t at = ((t / block * outer + o) * block + t % block) * inner;
       auto begin = uint64_t(at), end = uint64_t(at + inner);
@@ -286,20 +289,31 @@ bool Simulation::statePieces(const Step &step, std::vector<Piece> &out) const {
     if (step.ints.size() < 7 || step.operands.size() < 4) {
       return false;
     }
+    bool sliced = step.ints.size() == 10;
+    size_t lead = sliced ? 1 : 0;
     auto k = dims(1), v = dims(2);
-    if (k.size() != 4 || v.size() != 4 || count < 0 || count > k[2] ||
-        k[2] != v[2] || k[0] != v[0] || k[1] != v[1]) {
+    if (k.size() != 4 + lead || v.size() != k.size() || count < 0 ||
+        count > k[lead + 2] ||
+        !std::equal(k.begin(), k.end() - 1, v.begin(), v.end() - 1)) {
+      return false;
+    }
+    int64_t slices = sliced ? step.ints[7] : 1;
+    if (sliced && (step.ints[1] == 0 || k[0] != slices)) {
       return false;
     }
     int64_t block =
-        step.ints[1] != 0 ? step.ints[6] : std::max<int64_t>(k[2], 1);
+        step.ints[1] != 0 ? step.ints[6] : std::max<int64_t>(k[lead + 2], 1);
     if (block <= 0) {
       return false;
     }
     for (size_t i : {size_t(1), size_t(2)}) {
+      int64_t slice = sliced ? step.ints[7 + i] : 0;
+      if (slice < 0 || slice >= slices) {
+        return false;
+      }
       size_t first = out.size();
-      tokens(step.operands[i].buffer, dims(i), 2, block, width(i), 0, count,
-             false, i, out);
+      tokens(step.operands[i].buffer, dims(i), lead + 2, block, width(i), 0,
+             count, false, i, out, slice, slices);
       for (size_t p = first; p < out.size(); ++p) {
         out[p].begin += step.operands[i].offset;
         out[p].end += step.operands[i].offset;

@@ -323,6 +323,96 @@ TEST(Attention, RowsThreadsAndBlocksDoNotChangeBits) {
   });
 }
 
+namespace {
+/// Slices 0, 1, .. of one state; a slice that is nullptr is NaN everywhere.
+Data stacked(const std::vector<Data *> &slices, int64_t block) {
+  Data *some = nullptr;
+  for (Data *slice : slices) {
+    some = slice ? slice : some;
+  }
+  Dims dims = some->dims;
+  int64_t blocks = (dims[2] + block - 1) / block;
+  int64_t run = dims[0] * dims[1] * block * dims[3]; // of a slice in a block
+  auto count = static_cast<int64_t>(slices.size());
+  Data all(some->dtype, {blocks * count * run},
+           Values(blocks * count * run, NAN));
+  int64_t bytes = all.bytes / (blocks * count);
+  for (int64_t b = 0; b < blocks; ++b) {
+    for (int64_t s = 0; s < count; ++s) {
+      if (slices[s]) {
+        std::memcpy(all.raw() + (b * count + s) * bytes,
+                    slices[s]->raw() + b * bytes, bytes);
+      }
+    }
+  }
+  all.dims = {count, dims[0], dims[1], dims[2], dims[3]};
+  return all;
+}
+} // namespace
+
+// Keys and values in one state, or in slices of two, give the bits that states
+// of their own give, and no other slice is read.
+TEST(Attention, SlicesOfAStateDoNotChangeBits) {
+  forEachIsa([&] {
+    for (DType type : {DType::F32, DType::F16}) {
+      for (int64_t block : {4, 16, 64}) {
+        for (int64_t queries : {1, 19}) {
+          Case c({.batch = 2,
+                  .heads = 6,
+                  .kvHeads = 2,
+                  .queries = queries,
+                  .tokens = 90,
+                  .depth = 24,
+                  .depthV = 24,
+                  .rowsFirst = true,
+                  .type = type,
+                  .block = block,
+                  .capacity = 100},
+                 7);
+          ASSERT_EQ(c.run(2), nullptr);
+          std::vector<std::byte> want = c.out.contents();
+          Call call{{c.s.tokens}, {}, {c.scale, 0}};
+          auto expectSame = [&](Data &k, Data &v, std::vector<int64_t> slices) {
+            Data out(DType::F32, c.out.dims);
+            call.ints = {1, 1, 1, 0, 0, 0, block};
+            call.ints.insert(call.ints.end(), slices.begin(), slices.end());
+            ASSERT_LAUNCH(KernelId::Attention, {&c.q, &k, &v, &out}, call, 3);
+            EXPECT_EQ(out.contents(), want)
+                << "block " << block << ", slices " << slices[1] << " and "
+                << slices[2] << " of " << slices[0];
+          };
+          Data pair = stacked({&c.k, &c.v}, block);
+          expectSame(pair, pair, {2, 0, 1});
+          Data swapped = stacked({&c.v, nullptr, &c.k}, block);
+          expectSame(swapped, swapped, {3, 2, 0});
+          Data keys = stacked({nullptr, &c.k}, block);
+          Data values = stacked({nullptr, &c.v}, block);
+          expectSame(keys, values, {2, 1, 1});
+          Data alone = stacked({&c.k}, block);
+          Data other = stacked({&c.v}, block);
+          expectSame(alone, other, {1, 0, 0});
+        }
+      }
+    }
+  });
+}
+
+TEST(Attention, RefusesSlicesThatAreNotThere) {
+  Case c({.tokens = 5, .block = 4, .capacity = 8}, 1);
+  Data pair = stacked({&c.k, &c.v}, 4);
+  auto run = [&](std::vector<int64_t> slices, int64_t fromState = 1) {
+    Call call{{5}, {0, fromState, 1, 0, 0, 0, 4}, {c.scale, 0}};
+    call.ints.insert(call.ints.end(), slices.begin(), slices.end());
+    return launch(KernelId::Attention, {&c.q, &pair, &pair, &c.out}, call);
+  };
+  EXPECT_EQ(run({2, 0, 1}), nullptr);
+  EXPECT_NE(run({2, 0, 2}), nullptr);
+  EXPECT_NE(run({2, -1, 1}), nullptr);
+  EXPECT_NE(run({3, 0, 1}), nullptr);
+  EXPECT_NE(run({2, 0, 1}, 0), nullptr);
+  EXPECT_NE(run({}), nullptr); // rank 5
+}
+
 TEST(Attention, RefusesWrongShapes) {
   Case heads({.heads = 3, .kvHeads = 2}, 1);
   EXPECT_NE(heads.run(), nullptr);

@@ -173,6 +173,20 @@ TEST(Work, AWindowBoundsWhatIsRead) {
   EXPECT_EQ(work.coldBytes, 2.0 * 8 * (16 + 16) * 4);
 }
 
+TEST(Work, SlicesOfOneStateCostWhatStatesOfTheirOwnDo) {
+  OperandNumbers state =
+      operand(BufferKind::State, DType::F32, {2, 1, 2, 1024, 16});
+  Work work =
+      workOf({KernelId::Attention,
+              {read({1, 8, 1, 16}), state, state, written({1, 8, 1, 16})},
+              {100},
+              {0, 1, 1, 0, 0, 0, 64, 2, 0, 1}});
+  Work apart = attentionWork(1, 99, 1, 0);
+  EXPECT_EQ(work.operations, apart.operations);
+  EXPECT_EQ(work.coldBytes, apart.coldBytes);
+  EXPECT_EQ(work.rows, apart.rows);
+}
+
 TEST(Work, ConvolutionCountsTheKernelPerOutput) {
   // 3 x 3 kernels over 8 channels, 16 outputs of 10 x 10.
   Work work = workOf({KernelId::Conv,

@@ -613,6 +613,97 @@ TEST(KernelRules, Attention) {
   EXPECT_RULE(make(2, 6, {4, 1, 1}), make(2, 6, {3, 5}));
 }
 
+namespace {
+/// Attention over slices of one state with `outer` (the number of slices
+/// first), 8 tokens in blocks of 4 and 8 features, of which 6 tokens are there:
+/// both operands are the whole state.
+OneLaunch slicedAttention(const std::vector<int64_t> &slices,
+                          std::vector<int64_t> outer = {3, 1, 2},
+                          int64_t fromState = 1) {
+  OneLaunch one(KernelId::Attention);
+  std::vector<int64_t> dims = outer;
+  dims.insert(dims.end(), {8, 8});
+  one.operand(F32, {1, 4, 3, 8}).operand(F32, dims).out(F32, {1, 4, 3, 8});
+  std::vector<int64_t> ints = {0, fromState, 1, 0, 0, 0, 4};
+  ints.insert(ints.end(), slices.begin(), slices.end());
+  one.params({6}).ints(ints).floats({0.5, 0});
+  Plan &plan = one.plan;
+  Buffer &buffer = plan.buffers[1];
+  buffer.kind = BufferKind::State;
+  buffer.entry = kNone;
+  buffer.end = 0;
+  plan.totals.stateBytes += buffer.size;
+  plan.totals.activationPeakBytes -= buffer.size;
+  plan.states = {{"past", "present", F32, std::move(outer), {8}, 8, 4, 1}};
+  Entry &entry = plan.entries[0];
+  entry.symbols = {{"past", 6, 6, true}};
+  entry.inputs.pop_back();
+  std::vector<Operand> &operands = entry.steps[0].operands;
+  Operand state = operands[1];
+  operands.insert(operands.begin() + 2, state);
+  return one;
+}
+
+void expectRefused(const OneLaunch &one, const std::string &words) {
+  EXPECT_FALSE(one.safe()) << "expected: " << words;
+  EXPECT_NE(one.message.find(words), std::string::npos)
+      << "found:    " << one.message << "\nexpected: " << words;
+}
+} // namespace
+
+TEST(KernelRules, AttentionOverSlicesOfAState) {
+  for (std::vector<int64_t> slices :
+       {std::vector<int64_t>{3, 0, 2}, {3, 2, 1}, {3, 1, 1}}) {
+    OneLaunch good = slicedAttention(slices);
+    EXPECT_TRUE(good.safe()) << good.message;
+  }
+  for (std::vector<int64_t> slices :
+       {std::vector<int64_t>{3, 0, 3}, {3, 3, 1}, {3, -1, 1}, {3, 1, -1}}) {
+    expectRefused(slicedAttention(slices), "no such slice of k or v");
+  }
+  // Another number than the state has: the kernel would go by other strides.
+  for (std::vector<int64_t> slices :
+       {std::vector<int64_t>{2, 0, 1}, {4, 0, 1}, {4, 0, 3}, {0, 0, 0}}) {
+    expectRefused(slicedAttention(slices), "another number of slices");
+  }
+  OneLaunch two = slicedAttention({2, 0, 1}, {2, 1, 2});
+  EXPECT_TRUE(two.safe()) << two.message;
+  expectRefused(slicedAttention({2, 0, 1}, {2, 2, 2}), "do not fit together");
+  expectRefused(slicedAttention({2, 0, 1}, {2, 1, 3}), "not a multiple");
+  // Without these numbers states are [B, Hkv, capacity, D].
+  OneLaunch plain = slicedAttention({}, {1, 2});
+  EXPECT_TRUE(plain.safe()) << plain.message;
+  expectRefused(slicedAttention({}), "must have rank 4");
+  expectRefused(slicedAttention({1, 0, 0}, {1, 2}), "must have rank 5");
+  // All of them or none, and only of states.
+  expectRefused(slicedAttention({3}), "8 ints");
+  expectRefused(slicedAttention({3, 0}), "9 ints");
+  expectRefused(slicedAttention({3, 0, 1, 0}), "11 ints");
+  expectRefused(slicedAttention({3, 0, 1}, {3, 1, 2}, 0), "are no states");
+  // The operands are whole states, with no more tokens than they can hold.
+  OneLaunch part = slicedAttention({1, 0, 0});
+  for (size_t i : {1, 2}) {
+    part.plan.entries[0].steps[0].operands[i].dims[0] = constant(part.plan, 1);
+  }
+  expectRefused(part, "is not the whole of state");
+  OneLaunch longer = slicedAttention({3, 0, 2});
+  longer.plan.entries[0].steps[0].params = {constant(longer.plan, 9)};
+  longer.plan.entries[0].symbols[0] = {"past", 9, 9, true};
+  expectRefused(longer, "beyond the state's capacity of 8");
+  OneLaunch mixed = slicedAttention({3, 0, 2});
+  std::vector<uint32_t> &dims = mixed.plan.entries[0].steps[0].operands[2].dims;
+  dims.erase(dims.begin());
+  expectRefused(mixed, "must have rank 5");
+  // A state whose tokens do not follow the heads.
+  OneLaunch moved = slicedAttention({3, 0, 2});
+  moved.plan.states[0].outer = {3, 1};
+  moved.plan.states[0].inner = {8, 8};
+  moved.plan.states[0].capacity = 2;
+  moved.plan.states[0].blockTokens = 2;
+  moved.plan.entries[0].steps[0].ints[6] = 2;
+  expectRefused(moved, "does not follow the heads");
+}
+
 TEST(KernelRules, Rope) {
   auto make = [](std::vector<int64_t> cos, int64_t rotary, int64_t layout) {
     return OneLaunch(KernelId::Rope)

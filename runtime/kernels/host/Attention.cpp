@@ -12,6 +12,9 @@
 // out the same alone as together with others, and so that tokens that are not
 // there yet are never read.
 //
+// Keys and values may be two slices of one state: a block holds all slices of
+// its tokens, one after the other.
+//
 // Order of the score's modifications: scale, softcap, bias.
 //
 //===----------------------------------------------------------------------===//
@@ -41,7 +44,9 @@ struct AttentionArgs {
   int64_t queries, tokens; // S, T
   int64_t depth, depthV;   // features of q and k, and of v
   int64_t block;           // tokens per block of k and v
-  bool rowsFirst;          // [B, S, H, D]
+  int64_t slices;          // [B, Hkv, block, D] that a block of them holds
+  int64_t kSlice, vSlice;
+  bool rowsFirst; // [B, S, H, D]
   bool causal;
   int64_t window;
   float scale, softcap;
@@ -210,11 +215,15 @@ void attentionTask(const AttentionArgs &a, int64_t batch, int64_t kvHead,
     int64_t chunkEnd = minimum(kKeys, end - chunk);
     for (int64_t j = maximum(0, begin - chunk); j < chunkEnd; ++j) {
       int64_t token = chunk + j;
-      int64_t place =
-          ((token / a.block * a.batch + batch) * a.kvHeads + kvHead) * a.block +
-          token % a.block;
-      keys[j] = k + place * a.depth;
-      values[j] = v + place * a.depthV;
+      int64_t blockSlice = token / a.block * a.slices;
+      int64_t head = batch * a.kvHeads + kvHead;
+      int64_t heads = a.batch * a.kvHeads;
+      auto place = [&](int64_t slice) {
+        return ((blockSlice + slice) * heads + head) * a.block +
+               token % a.block;
+      };
+      keys[j] = k + place(a.kSlice) * a.depth;
+      values[j] = v + place(a.vSlice) * a.depthV;
     }
     for (int64_t r = 0; r < numRows;) {
       // Rows that see the same keys of this chunk go together.
@@ -348,9 +357,23 @@ Status attention(const Launch &launch) {
   a.bias = hasBias ? &launch.operands[3] : nullptr;
   a.sinks = hasSinks ? &launch.operands[3 + hasBias] : nullptr;
   a.out = &launch.operands[3 + hasBias + hasSinks];
-  if (a.q->rank != 4 || a.k->rank != 4 || a.v->rank != 4 || a.out->rank != 4) {
+  bool sliced = launch.ints.size() == 10;
+  a.slices = sliced ? launch.ints[7] : 1;
+  a.kSlice = sliced ? launch.ints[8] : 0;
+  a.vSlice = sliced ? launch.ints[9] : 0;
+  const int rank = sliced ? 5 : 4;
+  if (a.q->rank != 4 || a.k->rank != rank || a.v->rank != rank ||
+      a.out->rank != 4) {
     return kBadShape;
   }
+  if (sliced && (!fromState || a.k->dims[0] != a.slices ||
+                 a.v->dims[0] != a.slices || a.kSlice < 0 || a.vSlice < 0 ||
+                 a.kSlice >= a.slices || a.vSlice >= a.slices)) {
+    return kBadShape;
+  }
+  // [B, Hkv, capacity, D]
+  const int64_t *kDims = a.k->dims + rank - 4;
+  const int64_t *vDims = a.v->dims + rank - 4;
   a.rowsFirst = launch.ints[0] != 0;
   a.causal = launch.ints[2] != 0;
   a.window = launch.ints[3];
@@ -361,16 +384,16 @@ Status attention(const Launch &launch) {
   a.heads = a.q->dims[a.rowsFirst ? 2 : 1];
   a.queries = a.q->dims[a.rowsFirst ? 1 : 2];
   a.depth = a.q->dims[3];
-  a.kvHeads = a.k->dims[1];
-  a.depthV = a.v->dims[3];
-  a.block = fromState ? launch.ints[6] : maximum(a.k->dims[2], 1);
+  a.kvHeads = kDims[1];
+  a.depthV = vDims[3];
+  a.block = fromState ? launch.ints[6] : maximum(kDims[2], 1);
   if (a.batch * a.heads * a.queries * a.depthV == 0) {
     return nullptr;
   }
-  if (a.k->dims[0] != a.batch || a.v->dims[0] != a.batch || a.kvHeads <= 0 ||
-      a.v->dims[1] != a.kvHeads || a.heads % a.kvHeads != 0 ||
-      a.k->dims[3] != a.depth || a.k->dims[2] != a.v->dims[2] || a.tokens < 0 ||
-      a.tokens > a.k->dims[2] || a.block <= 0 ||
+  if (kDims[0] != a.batch || vDims[0] != a.batch || a.kvHeads <= 0 ||
+      vDims[1] != a.kvHeads || a.heads % a.kvHeads != 0 ||
+      kDims[3] != a.depth || kDims[2] != vDims[2] || a.tokens < 0 ||
+      a.tokens > kDims[2] || a.block <= 0 ||
       count(*a.out) != a.batch * a.heads * a.queries * a.depthV) {
     return kBadShape;
   }

@@ -176,3 +176,21 @@ func.func @linear_weight(%x: tensor<2x4xf32>) {
   %0 = graph.linear %x, %w {weight_layout = "nk"} : tensor<2x4xf32>, tensor<1x4xf32> -> tensor<2x1xf32>
   return
 }
+
+// -----
+func.func @slices(%q: tensor<1x4x1x8xf32>, %k: tensor<1x4x3x8xf32>) {
+  // expected-error @below {{'graph.slices' is an attribute of a graph.attention over caches}}
+  %0 = graph.attention %q, %k, %k {q_layout = "bhsd", total = "3", causal = true, window = 0 : i64, scale = 0.5 : f64, graph.slices = array<i64: 0, 1>}
+      : tensor<1x4x1x8xf32>, tensor<1x4x3x8xf32>, tensor<1x4x3x8xf32> -> tensor<1x4x1x8xf32>
+  return
+}
+
+// -----
+graph.state @kv : tensor<2x1x4x64x8xf32> {axis = 3 : i64, block_tokens = 64 : i64, input_name = "p", output_name = "q"}
+func.func @slices(%q: tensor<1x4x1x8xf32>, %n: tensor<2x1x4x1x8xf32>) {
+  %c = graph.kv_append @kv, %n at "past" : tensor<2x1x4x1x8xf32>
+  // expected-error @below {{'graph.slices' must be array<i64: K, V>, the indices of k and v, found array<i64: -1, 1>}}
+  %0 = graph.attention %q, %c, %c {q_layout = "bhsd", total = "past + 1", causal = true, window = 0 : i64, scale = 0.5 : f64, graph.slices = array<i64: -1, 1>}
+      : tensor<1x4x1x8xf32>, !graph.cache, !graph.cache -> tensor<1x4x1x8xf32>
+  return
+}

@@ -64,6 +64,9 @@ func.func @blocks(%q: tensor<1x8x4x8xf32>, %k: tensor<1x4x4x8xf32>, %t: tensor<4
   // CHECK-SAME: : tensor<1x8x4x8xf32>, !graph.cache, !graph.cache -> tensor<1x8x4x8xf32>
   %a = graph.attention %r, %c, %c {q_layout = "bhsd", total = "past + seq", causal = true, window = 0 : i64, scale = 0.5 : f64}
       : tensor<1x8x4x8xf32>, !graph.cache, !graph.cache -> tensor<1x8x4x8xf32>
+  // CHECK: graph.attention {{.*}} graph.slices = array<i64: 1, 0>
+  %b = graph.attention %r, %c, %c {q_layout = "bhsd", total = "past + seq", causal = true, window = 0 : i64, scale = 0.5 : f64, graph.slices = array<i64: 1, 0>}
+      : tensor<1x8x4x8xf32>, !graph.cache, !graph.cache -> tensor<1x8x4x8xf32>
   // CHECK: graph.kv_read %{{.*}} "past + seq" {dims =
   %d = graph.kv_read %c "past + seq" {dims = [[1, 4, "past + seq", 8]]} : tensor<1x4x?x8xf32>
   %w = graph.load_weight @codes : tensor<64x1x16xui8>

@@ -60,3 +60,45 @@ func.func @main(%x: tensor<2x64xi8>) attributes {graph.entry} {
   %0 = graph.linear %x, %w {weight_layout = "nk"} : tensor<2x64xi8>, tensor<64x64xi8> -> tensor<2x64xi8>
   return
 }
+
+// -----
+graph.state @kv : tensor<2x1x4x64x8xf32> {axis = 3 : i64, block_tokens = 64 : i64, input_name = "p", output_name = "q"}
+func.func @main(%q: tensor<1x4x1x8xf32>, %n: tensor<2x1x4x1x8xf32>) attributes {graph.entry, graph.symbols = {past = [0, 63]}} {
+  %c = graph.kv_append @kv, %n at "past" : tensor<2x1x4x1x8xf32>
+  // expected-error @below {{reads slice 2 of @kv, which has 2}}
+  %0 = graph.attention %q, %c, %c {q_layout = "bhsd", total = "past + 1", causal = true, window = 0 : i64, scale = 0.5 : f64, graph.slices = array<i64: 0, 2>}
+      : tensor<1x4x1x8xf32>, !graph.cache, !graph.cache -> tensor<1x4x1x8xf32>
+  return
+}
+
+// -----
+graph.state @kv : tensor<2x1x4x64x8xf32> {axis = 3 : i64, block_tokens = 64 : i64, input_name = "p", output_name = "q"}
+func.func @main(%q: tensor<1x4x1x8xf32>, %n: tensor<2x1x4x1x8xf32>) attributes {graph.entry, graph.symbols = {past = [0, 63]}} {
+  %c = graph.kv_append @kv, %n at "past" : tensor<2x1x4x1x8xf32>
+  // expected-error @below {{needs caches [B, H, tokens, D] that grow along axis 2}}
+  %0 = graph.attention %q, %c, %c {q_layout = "bhsd", total = "past + 1", causal = true, window = 0 : i64, scale = 0.5 : f64}
+      : tensor<1x4x1x8xf32>, !graph.cache, !graph.cache -> tensor<1x4x1x8xf32>
+  return
+}
+
+// -----
+graph.state @kv : tensor<2x1x4x64x8xf32> {axis = 3 : i64, block_tokens = 64 : i64, input_name = "p", output_name = "q"}
+graph.state @three : tensor<3x1x4x64x8xf32> {axis = 3 : i64, block_tokens = 64 : i64, input_name = "r", output_name = "s"}
+func.func @main(%q: tensor<1x4x1x8xf32>, %n: tensor<2x1x4x1x8xf32>, %m: tensor<3x1x4x1x8xf32>) attributes {graph.entry, graph.symbols = {past = [0, 63]}} {
+  %c = graph.kv_append @kv, %n at "past" : tensor<2x1x4x1x8xf32>
+  %d = graph.kv_append @three, %m at "past" : tensor<3x1x4x1x8xf32>
+  // expected-error @below {{k is one of 2 slices, v of 3}}
+  %0 = graph.attention %q, %c, %d {q_layout = "bhsd", total = "past + 1", causal = true, window = 0 : i64, scale = 0.5 : f64, graph.slices = array<i64: 0, 1>}
+      : tensor<1x4x1x8xf32>, !graph.cache, !graph.cache -> tensor<1x4x1x8xf32>
+  return
+}
+
+// -----
+graph.state @k : tensor<1x4x64x8xf32> {axis = 2 : i64, block_tokens = 64 : i64, input_name = "p", output_name = "q"}
+func.func @main(%q: tensor<1x4x1x8xf32>, %n: tensor<1x4x1x8xf32>) attributes {graph.entry, graph.symbols = {past = [0, 63]}} {
+  %c = graph.kv_append @k, %n at "past" : tensor<1x4x1x8xf32>
+  // expected-error @below {{needs caches [n, B, H, tokens, D] that grow along axis 3}}
+  %0 = graph.attention %q, %c, %c {q_layout = "bhsd", total = "past + 1", causal = true, window = 0 : i64, scale = 0.5 : f64, graph.slices = array<i64: 0, 0>}
+      : tensor<1x4x1x8xf32>, !graph.cache, !graph.cache -> tensor<1x4x1x8xf32>
+  return
+}

@@ -122,3 +122,18 @@ func.func @quantized(%x: tensor<2x70xf32> {graph.port = {name = "x", role = "gen
   %b = graph.quant_linear %x, %c scales(%s : tensor<24xf16>) zero_points(%z : tensor<16xui8>) {n = 8 : i64, k = 70 : i64, bits = 4 : i64, block_size = 32 : i64, format = "nbits", graph.name = "b"} : tensor<2x70xf32>, tensor<8x3x16xui8> -> tensor<2x8xf32>
   return %a, %b : tensor<2x8xf32>, tensor<2x8xf32>
 }
+
+// -----
+// k and v are slices 1 and 0 of one state: behind the seven numbers that any
+// attention has come 2 slices, 1, 0.
+// CHECK-LABEL: plan.entry @slices
+// CHECK: plan.launch "kv_append"({{.*}}, update @state.kv : f32[2, 1, 4, 64, 8]) params ["past"] ints [64, 3]
+// CHECK-NEXT: plan.launch "attention"(read @slices.q : f32[1, 4, 1, 8], read @state.kv : f32[2, 1, 4, 64, 8], read @state.kv : f32[2, 1, 4, 64, 8], write @slices.a : f32[1, 4, 1, 8]) params ["past + 1"] ints [0, 1, 1, 0, 0, 0, 64, 2, 1, 0] floats
+graph.state @kv : tensor<2x1x4x64x8xf32> {axis = 3 : i64, block_tokens = 64 : i64, input_name = "p", output_name = "q"}
+func.func @slices(%q: tensor<1x4x1x8xf32> {graph.port = {name = "q", role = "generic"}}, %n: tensor<2x1x4x1x8xf32> {graph.port = {name = "n", role = "generic"}})
+    -> (tensor<1x4x1x8xf32> {graph.port = {name = "y", role = "generic"}}) attributes {graph.entry, graph.symbols = {past = [0, 63]}} {
+  %c = graph.kv_append @kv, %n at "past" : tensor<2x1x4x1x8xf32>
+  %a = graph.attention %q, %c, %c {q_layout = "bhsd", total = "past + 1", causal = true, window = 0 : i64, scale = 0.5 : f64, graph.slices = array<i64: 1, 0>, graph.name = "a"}
+      : tensor<1x4x1x8xf32>, !graph.cache, !graph.cache -> tensor<1x4x1x8xf32>
+  return %a : tensor<1x4x1x8xf32>
+}
