@@ -303,12 +303,13 @@ checkLaunch(const Plan &plan, const Entry &entry, const EntryBounds &bounds,
     if (buffer.tier != Tier::Device) {
       return unsafe(label(i) + " does not lie on the device");
     }
-    bool mayBeState = step.kernel == KernelId::KvAppend ||
-                      step.kernel == KernelId::KvRead ||
-                      step.kernel == KernelId::Attention;
+    bool mayBeState =
+        (step.kernel == KernelId::KvAppend && i == 1) ||
+        (step.kernel == KernelId::KvRead && i == 0) ||
+        (step.kernel == KernelId::Attention && (i == 1 || i == 2));
     if (isState && !mayBeState) {
       return unsafe(label(i) + ": this kernel does not know the state's " +
-                    "block layout");
+                    "block layout there");
     }
     bool mayBePanels = (step.kernel == KernelId::Linear && i == 1) ||
                        (step.kernel == KernelId::Gather && i == 0);

@@ -228,3 +228,40 @@ TEST(Transitions, TokensAreReadOnlyIfWritten) {
       },
       "the result has another length than T");
 }
+
+TEST(Transitions, StatesAreNoDenseOperands) {
+  // A second state; its first tokens, as if they were dense, into the first.
+  auto addState = [](Plan &p, bool asInput) {
+    Buffer second = buffer(p, "cache");
+    second.name = "second";
+    second.offset = p.totals.arenaBytes;
+    p.buffers.push_back(second);
+    p.totals.arenaBytes += 128;
+    p.totals.deviceBytes += 128;
+    p.totals.stateBytes += 128;
+    State state = p.states[0];
+    state.name = "past.1";
+    state.buffer = static_cast<uint32_t>(p.buffers.size() - 1);
+    p.states.push_back(state);
+    for (Entry &entry : p.entries) {
+      Step append = entry.steps[1];
+      append.operands[1].buffer = state.buffer;
+      entry.steps[6] = append; // instead of a relu in place
+      for (Buffer &b : p.buffers) {
+        if (b.entry != kNone && b.name[0] == 'x') {
+          b.end = 7;
+        }
+      }
+    }
+    if (asInput) {
+      p.entries[0].steps[6].operands[0].buffer = p.states[0].buffer;
+    }
+  };
+  Plan plan = twoEntries();
+  addState(plan, false);
+  Result<Certificate> result = check(plan);
+  EXPECT_TRUE(result) << result.error().message;
+  expectUnsafe([&](Plan &p) { addState(p, true); },
+               "step 6 (kv_append, /concat): operand 0 (buffer 'cache'): this "
+               "kernel does not know the state's block layout there");
+}
