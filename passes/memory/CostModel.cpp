@@ -196,6 +196,11 @@ CostModel::steps(planir::EntryOp entry,
   return out;
 }
 
+double CostModel::speedWhileCopying() const {
+  return isCached() ? std::max(0.5, 1 - 1 / double(std::max(rates.threads, 1u)))
+                    : rates.computeWhileCopying;
+}
+
 std::optional<EntryCost>
 CostModel::cost(planir::EntryOp entry,
                 const graph::SymbolValues &values) const {
@@ -224,12 +229,7 @@ CostModel::cost(planir::EntryOp entry,
                                      : out.overheadSeconds) += step.seconds;
     }
   }
-  // A copy out of the page cache is a thread's work, which compute then lacks.
-  double speed =
-      fileBytes <= rates.cachedFileBytes
-          ? std::max(0.5, 1 - 1 / double(std::max(rates.threads, 1u)))
-          : rates.computeWhileCopying;
-  std::optional<SimulatedRun> run = simulate(list, speed);
+  std::optional<SimulatedRun> run = simulate(list, speedWhileCopying());
   if (!run) {
     return std::nullopt;
   }

@@ -84,6 +84,13 @@ public:
   /// Seconds of one copy of so many bytes.
   double copy(uint64_t bytes) const;
 
+  /// The speed of compute while a copy runs, in (0, 1]. A copy out of the page
+  /// cache is a thread's work, which compute then lacks.
+  double speedWhileCopying() const;
+
+  /// Whether the weights file is read through the page cache.
+  bool isCached() const { return fileBytes <= rates.cachedFileBytes; }
+
   const Rates &machine() const { return rates; }
 
 private:

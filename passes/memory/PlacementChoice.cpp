@@ -222,6 +222,33 @@ static uint64_t smallestPiece(const PlacementModel &model) {
   return bytes;
 }
 
+/// Predictions that differ by less say nothing.
+static constexpr double kAsGood = 1.03;
+
+static uint64_t streamedBytes(const PlacementModel &model,
+                              const Choice &choice) {
+  uint64_t bytes = 0;
+  if (const EntryInfo *entry = model.mainEntry()) {
+    for (const StreamGroup &group : model.schedule(*entry, choice).groups) {
+      for (const StreamRange &range : group.ranges) {
+        bytes += range.bytes;
+      }
+    }
+  }
+  return bytes;
+}
+
+static Choice betterOf(const PlacementModel &model, const Choice &planned,
+                       const Choice &naive) {
+  double ours = cost(model, planned), theirs = cost(model, naive);
+  bool alike = theirs <= ours * kAsGood && ours <= theirs * kAsGood;
+  return alike ? streamedBytes(model, naive) < streamedBytes(model, planned)
+                     ? naive
+                     : planned
+         : theirs < ours ? naive
+                         : planned;
+}
+
 Choice choosePlanned(const PlacementModel &model, const MinimumPlan &minimum,
                      uint64_t capacity) {
   Choice resident = allResident(model);
@@ -241,6 +268,7 @@ Choice choosePlanned(const PlacementModel &model, const MinimumPlan &minimum,
     uint64_t window = 0;
     Choice choice;
     double cost = 0;
+    uint64_t streamed = 0;
   };
   std::vector<Setting> settings;
   double best = INFINITY;
@@ -252,7 +280,8 @@ Choice choosePlanned(const PlacementModel &model, const MinimumPlan &minimum,
     uint64_t piece = std::max(tile, smallestPiece(model));
     for (uint64_t window : {4 * piece, 2 * piece, 2 * largest, uint64_t{0}}) {
       if (std::optional<Choice> found = fill(model, tile, window, capacity)) {
-        settings.push_back({tile, window, *found, cost(model, *found)});
+        settings.push_back({tile, window, *found, cost(model, *found),
+                            streamedBytes(model, *found)});
         best = std::min(best, settings.back().cost);
       }
     }
@@ -262,11 +291,15 @@ Choice choosePlanned(const PlacementModel &model, const MinimumPlan &minimum,
       break;
     }
   }
-  std::sort(settings.begin(), settings.end(),
-            [](const Setting &a, const Setting &b) {
-              return std::tie(a.cost, b.tile, b.window) <
-                     std::tie(b.cost, a.tile, a.window);
-            });
+  // Among those that are as good as the best as far as a prediction can tell,
+  // the one that streams least: it suffers least where the link is slower.
+  auto key = [&](const Setting &s) {
+    return std::tuple(s.cost > best * kAsGood ? s.cost : best, s.streamed,
+                      s.cost, UINT64_MAX - s.tile, UINT64_MAX - s.window);
+  };
+  std::sort(
+      settings.begin(), settings.end(),
+      [&](const Setting &a, const Setting &b) { return key(a) < key(b); });
   // Now the real packing, which may need a little more than estimated.
   for (Setting &setting : settings) {
     uint64_t aim = capacity;
@@ -274,7 +307,8 @@ Choice choosePlanned(const PlacementModel &model, const MinimumPlan &minimum,
     for (int i = 0; i < kTries; ++i) {
       uint64_t arena = model.evaluate(setting.choice).arena;
       if (arena <= capacity) {
-        return setting.choice;
+        return betterOf(model, setting.choice,
+                        chooseNaive(model, minimum, capacity));
       }
       uint64_t excess = arena - capacity;
       if (excess >= aim) {

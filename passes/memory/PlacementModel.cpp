@@ -6,6 +6,8 @@
 
 #include "llvm/ADT/STLExtras.h"
 
+#include <cmath>
+
 using namespace mlir;
 
 namespace llmc::memory {
@@ -291,33 +293,56 @@ PlacementModel::region(const EntryInfo &entry,
 
 double PlacementModel::seconds(const EntryInfo &entry,
                                const StreamSchedule &schedule) const {
-  // What another piece of a launch, or another copy, takes whatever its size.
+  // The steps that plan-place would write, in the cost model's simulation.
+  using Stream = SimulatedStep::Stream;
   const Rates &rates = costs.machine();
-  double handOver = rates.launchSeconds + rates.handOverSeconds;
-  double latency = costs.copy(0);
-  double compute = 0; // when the last launch ends
-  double link = 0;    // when the last copy ends
-  std::vector<double> arrival;
+  std::vector<SimulatedStep> steps;
+  uint32_t events = 0;
+  std::vector<uint32_t> arrival; // per group
   size_t waited = 0;
   for (uint32_t piece = 0; piece < schedule.pieces.size(); ++piece) {
     while (arrival.size() < schedule.groups.size() &&
            schedule.groups[arrival.size()].issue == piece) {
-      // Several reads are in flight: only an idle link pays the latency.
-      link = link <= compute ? compute + latency : link;
-      for (const StreamRange &range : schedule.groups[arrival.size()].ranges) {
-        link += costs.copy(range.bytes) - latency + rates.launchSeconds;
+      const StreamGroup &group = schedule.groups[arrival.size()];
+      uint32_t go = events++;
+      steps.push_back(SimulatedStep::signal(Stream::Compute, go));
+      steps.push_back(SimulatedStep::wait(Stream::Copy, go));
+      // Several reads are in flight: only what is waited for at once pays the
+      // latency.
+      double latency = group.issue == group.reader ? costs.copy(0) : 0;
+      for (const StreamRange &range : group.ranges) {
+        steps.push_back(SimulatedStep::work(
+            Stream::Copy, costs.copy(range.bytes) - costs.copy(0) + latency +
+                              rates.launchSeconds));
       }
-      arrival.push_back(link);
+      arrival.push_back(events++);
+      steps.push_back(SimulatedStep::signal(Stream::Copy, arrival.back()));
     }
     if (waited < schedule.groups.size() &&
         schedule.groups[waited].reader == piece) {
-      compute = std::max(compute, arrival[waited++]);
+      steps.push_back(SimulatedStep::wait(Stream::Compute, arrival[waited++]));
     }
     uint32_t step = schedule.pieces[piece].step;
     uint32_t count = schedule.firstPiece[step + 1] - schedule.firstPiece[step];
-    compute += handOver + entry.stepInfos[step].seconds / count;
+    steps.push_back(SimulatedStep::work(
+        Stream::Compute, rates.launchSeconds + rates.handOverSeconds +
+                             entry.stepInfos[step].seconds / count));
   }
-  return std::max(compute, link);
+  std::optional<SimulatedRun> run = simulate(steps, costs.speedWhileCopying());
+  assert(run && "every event is signalled before it is waited for");
+  if (!run) {
+    return INFINITY;
+  }
+  // Copies out of the page cache are work of the same cores; handing each to a
+  // thread and back takes most of what the overlap gains.
+  constexpr double kOverlapped = 0.25;
+  double serial = 0;
+  for (const SimulatedStep &step : steps) {
+    serial += step.seconds;
+  }
+  return costs.isCached()
+             ? kOverlapped * run->seconds + (1 - kOverlapped) * serial
+             : run->seconds;
 }
 
 uint64_t PlacementModel::estimate(const Choice &choice) const {

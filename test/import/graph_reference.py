@@ -479,6 +479,9 @@ class Ops:
 
     def attention(g, x, a, types, dims):
         q, k, v, bias, sinks = Segments(x, a).values
+        if "graph.slices" in a:  # of one state that holds both
+            of_k, of_v = a["graph.slices"]
+            k, v = k[of_k], v[of_v]
         if a["q_layout"] == "bshd":
             q = q.transpose(0, 2, 1, 3)
         group = q.shape[1] // k.shape[1]
