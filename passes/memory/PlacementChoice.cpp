@@ -23,14 +23,14 @@ static Choice allStreamed(const PlacementModel &model, uint64_t tile,
 MinimumPlan findMinimum(const PlacementModel &model, uint64_t reserve) {
   MinimumPlan minimum;
   minimum.choice = allStreamed(model, 0, 0);
-  minimum.evaluation = model.evaluate(minimum.choice);
+  uint64_t arena = model.evaluate(minimum.choice);
   Choice resident = allResident(model);
-  Evaluation evaluation = model.evaluate(resident);
-  if (evaluation.arena <= minimum.evaluation.arena) {
+  uint64_t residentArena = model.evaluate(resident);
+  if (residentArena <= arena) {
     minimum.choice = resident;
-    minimum.evaluation = evaluation;
+    arena = residentArena;
   }
-  uint64_t bytes = minimum.evaluation.arena + reserve;
+  uint64_t bytes = arena + reserve;
   minimum.bytes = (bytes + kPage - 1) / kPage * kPage;
   return minimum;
 }
@@ -44,24 +44,9 @@ struct Candidate {
   /// entry: how often it is streamed, and that each copy costs as much as
   /// kCopyOverhead more bytes.
   uint64_t value = 0;
-  /// Some launch reads it as a whole, so streaming takes a slot of its size.
-  bool isWhole = false;
 };
 
 constexpr uint64_t kCopyOverhead = 16 * 1024;
-
-bool isWhole(const PlacementModel &model, uint32_t weight) {
-  for (const EntryInfo &entry : model.entries) {
-    for (const StepInfo &step : entry.stepInfos) {
-      for (const WeightUse &use : step.uses) {
-        if (use.weight == weight && use.unitBytes == 0) {
-          return true;
-        }
-      }
-    }
-  }
-  return false;
-}
 
 std::vector<Candidate> candidates(const PlacementModel &model) {
   std::vector<Candidate> out;
@@ -80,22 +65,22 @@ std::vector<Candidate> candidates(const PlacementModel &model) {
       for (const StreamRange &range : group.ranges) {
         if (!seen[range.weight]) {
           seen[range.weight] = true;
-          out.push_back({range.weight, loads[range.weight],
-                         isWhole(model, range.weight)});
+          out.push_back({range.weight, loads[range.weight]});
         }
       }
     }
   }
   for (uint32_t i = 0; i < model.weights.size(); ++i) {
     if (!seen[i]) {
-      out.push_back({i, 0, false}); // only other entries read it
+      out.push_back({i, 0}); // only other entries read it
     }
   }
   for (Candidate &candidate : out) {
-    uint64_t size = model.weights[candidate.weight].size;
-    candidate.value = candidate.value * 4 * (size + kCopyOverhead) / size;
+    const WeightInfo &weight = model.weights[candidate.weight];
+    candidate.value =
+        candidate.value * 4 * (weight.size + kCopyOverhead) / weight.size;
     // Keeping what needs a slot of its own size costs little.
-    candidate.value += candidate.isWhole && candidate.value ? 4 : 0;
+    candidate.value += weight.isWhole && candidate.value ? 4 : 0;
   }
   return out;
 }
@@ -241,18 +226,18 @@ static uint64_t streamedBytes(const PlacementModel &model,
 static Choice betterOf(const PlacementModel &model, const Choice &planned,
                        const Choice &naive) {
   double ours = cost(model, planned), theirs = cost(model, naive);
-  bool alike = theirs <= ours * kAsGood && ours <= theirs * kAsGood;
-  return alike ? streamedBytes(model, naive) < streamedBytes(model, planned)
-                     ? naive
-                     : planned
-         : theirs < ours ? naive
-                         : planned;
+  if (std::max(ours, theirs) <= std::min(ours, theirs) * kAsGood) {
+    return streamedBytes(model, naive) < streamedBytes(model, planned)
+               ? naive
+               : planned;
+  }
+  return theirs < ours ? naive : planned;
 }
 
 Choice choosePlanned(const PlacementModel &model, const MinimumPlan &minimum,
                      uint64_t capacity) {
   Choice resident = allResident(model);
-  if (model.evaluate(resident).arena <= capacity) {
+  if (model.evaluate(resident) <= capacity) {
     return resident;
   }
   // Small tiles need little room and keep the link busy evenly, but each costs
@@ -270,6 +255,7 @@ Choice choosePlanned(const PlacementModel &model, const MinimumPlan &minimum,
     double cost = 0;
     uint64_t streamed = 0;
   };
+  uint64_t unit = smallestPiece(model);
   std::vector<Setting> settings;
   double best = INFINITY;
   for (uint64_t tile : kTiles) {
@@ -277,7 +263,7 @@ Choice choosePlanned(const PlacementModel &model, const MinimumPlan &minimum,
       continue;
     }
     double before = best;
-    uint64_t piece = std::max(tile, smallestPiece(model));
+    uint64_t piece = std::max(tile, unit);
     for (uint64_t window : {4 * piece, 2 * piece, 2 * largest, uint64_t{0}}) {
       if (std::optional<Choice> found = fill(model, tile, window, capacity)) {
         settings.push_back({tile, window, *found, cost(model, *found),
@@ -305,7 +291,7 @@ Choice choosePlanned(const PlacementModel &model, const MinimumPlan &minimum,
     uint64_t aim = capacity;
     constexpr int kTries = 4;
     for (int i = 0; i < kTries; ++i) {
-      uint64_t arena = model.evaluate(setting.choice).arena;
+      uint64_t arena = model.evaluate(setting.choice);
       if (arena <= capacity) {
         return betterOf(model, setting.choice,
                         chooseNaive(model, minimum, capacity));
@@ -329,7 +315,7 @@ Choice choosePlanned(const PlacementModel &model, const MinimumPlan &minimum,
 Choice chooseNaive(const PlacementModel &model, const MinimumPlan &minimum,
                    uint64_t capacity) {
   Choice resident = allResident(model);
-  if (model.evaluate(resident).arena <= capacity) {
+  if (model.evaluate(resident) <= capacity) {
     return resident;
   }
   // The longest prefix, by bisection: what stays only adds to the arena.
@@ -347,7 +333,7 @@ Choice chooseNaive(const PlacementModel &model, const MinimumPlan &minimum,
   while (low < high) {
     size_t middle = (low + high) / 2;
     Choice next = prefix(middle);
-    if (model.evaluate(next).arena <= capacity) {
+    if (model.evaluate(next) <= capacity) {
       best = std::move(next);
       low = middle + 1;
     } else {

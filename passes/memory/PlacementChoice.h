@@ -14,7 +14,6 @@ constexpr uint64_t kPage = 4096;
 
 struct MinimumPlan {
   Choice choice;
-  Evaluation evaluation;
   uint64_t bytes = 0; // arena and reserve, rounded up to kPage
 };
 

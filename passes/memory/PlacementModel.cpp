@@ -98,6 +98,9 @@ PlacementModel::PlacementModel(ModuleOp module) : costs(module) {
         }
         describeCut(launch, info, weights);
       }
+      for (const WeightUse &use : info.uses) {
+        weights[use.weight].isWhole |= use.unitBytes == 0;
+      }
       entry.stepInfos.push_back(std::move(info));
     }
     entry.steps = static_cast<uint32_t>(entry.stepInfos.size());
@@ -193,7 +196,7 @@ StreamSchedule PlacementModel::schedule(const EntryInfo &entry,
         if (count > 1 && use.unitBytes != 0) {
           uint64_t from = begin * use.unitBytes;
           uint64_t to = std::min(end * use.unitBytes, size);
-          add(piece, {use.weight, use.operand, from, to - from, piece, piece});
+          add(piece, {use.weight, from, to - from, piece, piece});
           continue;
         }
         if (i != 0) {
@@ -206,7 +209,7 @@ StreamSchedule PlacementModel::schedule(const EntryInfo &entry,
           now[use.weight] = it->second;
           continue;
         }
-        add(piece, {use.weight, use.operand, 0, size, piece, last});
+        add(piece, {use.weight, 0, size, piece, last});
         now[use.weight] = {out.groups.size() - 1,
                            out.groups.back().ranges.size() - 1};
       }
@@ -345,41 +348,32 @@ double PlacementModel::seconds(const EntryInfo &entry,
              : run->seconds;
 }
 
-uint64_t PlacementModel::estimate(const Choice &choice) const {
-  uint64_t shared = fixedBytes;
+uint64_t PlacementModel::sharedBytes(const Choice &choice) const {
+  uint64_t bytes = fixedBytes;
   for (size_t i = 0; i < weights.size(); ++i) {
-    shared += choice.resident[i] ? padded(weights[i].size) : 0;
+    bytes += choice.resident[i] ? padded(weights[i].size) : 0;
   }
+  return bytes;
+}
+
+uint64_t PlacementModel::estimate(const Choice &choice) const {
   uint64_t largest = 0;
   for (const EntryInfo &entry : entries) {
     solver::Problem problem;
     problem.buffers = region(entry, schedule(entry, choice));
     largest = std::max(largest, solver::lowerBound(problem));
   }
-  return shared + largest;
+  return sharedBytes(choice) + largest;
 }
 
-Evaluation PlacementModel::evaluate(const Choice &choice) const {
-  Evaluation out;
-  out.shared = fixedBytes;
-  for (size_t i = 0; i < weights.size(); ++i) {
-    if (choice.resident[i]) {
-      out.shared += padded(weights[i].size);
-    }
-  }
+uint64_t PlacementModel::evaluate(const Choice &choice) const {
+  uint64_t largest = 0;
   for (const EntryInfo &entry : entries) {
-    StreamSchedule plan = schedule(entry, choice);
-    out.region = std::max(out.region, solveRegion(region(entry, plan)).extent);
-    uint64_t streamed = 0;
-    for (const StreamGroup &group : plan.groups) {
-      for (const StreamRange &range : group.ranges) {
-        streamed += range.bytes;
-      }
-    }
-    out.streamed.push_back(streamed);
+    std::vector<solver::Buffer> buffers =
+        region(entry, schedule(entry, choice));
+    largest = std::max(largest, solveRegion(buffers).extent);
   }
-  out.arena = out.shared + out.region;
-  return out;
+  return sharedBytes(choice) + largest;
 }
 
 } // namespace llmc::memory

@@ -46,6 +46,8 @@ namespace llmc::memory {
 struct WeightInfo {
   planir::BufferOp op;
   uint64_t size = 0; // bytes
+  /// Some launch reads it as a whole, so streaming takes a slot of its size.
+  bool isWhole = false;
 };
 
 struct ActivationInfo {
@@ -87,7 +89,6 @@ struct Piece {
 /// by the pieces [first, last].
 struct StreamRange {
   uint32_t weight = 0;
-  uint32_t operand = 0; // of the first reader
   uint64_t begin = 0;
   uint64_t bytes = 0;
   uint32_t first = 0;
@@ -116,14 +117,6 @@ struct Choice {
   uint64_t window = 0;        // bytes of slots that are filled ahead
 };
 
-/// What a choice needs and costs.
-struct Evaluation {
-  uint64_t arena = 0;             // bytes
-  uint64_t shared = 0;            // bytes: state, resident weights, constants
-  uint64_t region = 0;            // bytes: largest extent of an entry
-  std::vector<uint64_t> streamed; // per entry, bytes
-};
-
 class PlacementModel {
 public:
   static constexpr uint64_t kSmallWeight = 64 * 1024;
@@ -138,7 +131,8 @@ public:
   /// staging buffer per range in the order of the groups.
   std::vector<solver::Buffer> region(const EntryInfo &entry,
                                      const StreamSchedule &schedule) const;
-  Evaluation evaluate(const Choice &choice) const;
+  /// Bytes of arena that the choice needs.
+  uint64_t evaluate(const Choice &choice) const;
   /// Bytes of arena if the region packs perfectly: a lower bound of what
   /// evaluate() says, mostly equal to it, and much faster.
   uint64_t estimate(const Choice &choice) const;
@@ -153,6 +147,10 @@ public:
   std::vector<EntryInfo> entries;
   uint64_t fixedBytes = 0; // state, constants, small weights
   CostModel costs;
+
+private:
+  /// Bytes of what lies in the arena throughout.
+  uint64_t sharedBytes(const Choice &choice) const;
 };
 
 } // namespace llmc::memory

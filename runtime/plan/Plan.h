@@ -190,7 +190,7 @@ struct Entry {
   uint64_t peakLiveBytes = 0;
   uint64_t streamedBytes = 0;
   double predictedSeconds = 0;
-  std::string boundBy; // "compute", "memory" or "link"
+  std::string boundBy; // "compute", "memory", "link" or "overhead"
 };
 
 /// State kept between runs (a key or value cache): logically a tensor
