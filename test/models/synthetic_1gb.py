@@ -25,7 +25,9 @@ PIECE = 1 << 20  # elements generated and written at a time
 class Writer:
     """Initializers whose bytes go straight to the data file, 4 KiB-aligned."""
 
-    def __init__(self, path, seed):
+    def __init__(self, path, seed, dtype="<f4"):
+        self.dtype = np.dtype(dtype)
+        self.data_type = helper.np_dtype_to_tensor_dtype(self.dtype)
         self.file = open(path, "wb")
         self.name = path.name
         self.random = np.random.default_rng(seed)
@@ -35,8 +37,8 @@ class Writer:
         self.file.write(b"\0" * (-self.file.tell() % 4096))
         offset = self.file.tell()
         for piece in pieces:
-            self.file.write(np.ascontiguousarray(piece, "<f4").tobytes())
-        value = TensorProto(name=name, data_type=TensorProto.FLOAT, dims=shape)
+            self.file.write(np.ascontiguousarray(piece, self.dtype).tobytes())
+        value = TensorProto(name=name, data_type=self.data_type, dims=shape)
         value.data_location = TensorProto.EXTERNAL
         for key, entry in (
             ("location", self.name),
@@ -143,7 +145,7 @@ def build(
         ):
             shape = ["batch_size", kv_heads, length, HEAD]
             for each in names:
-                values.append(helper.make_tensor_value_info(each, TensorProto.FLOAT, shape))
+                values.append(helper.make_tensor_value_info(each, weights.data_type, shape))
         attended = node(
             "GroupQueryAttention",
             [query, key, value, *past, "seqlens_k", "total", "cos_cache", "sin_cache"],
@@ -182,7 +184,7 @@ def build(
         ],
         [
             helper.make_tensor_value_info(
-                "logits", TensorProto.FLOAT, ["batch_size", "sequence_length", vocabulary]
+                "logits", weights.data_type, ["batch_size", "sequence_length", vocabulary]
             ),
             *state_outputs,
         ],
