@@ -106,10 +106,26 @@ enum class KernelId : uint16_t {
   /// T (tokens in k and v, this call's too). ints: qLayout, fromState, causal,
   /// window (0: none), hasBias, hasSinks, blockTokens, all or none of n,
   /// kSlice, vSlice. floats: scale, softcap (0: none). In place: q.
+  ///
+  /// A part of it: 13 ints, n (0: not sliced), kSlice, vSlice always there,
+  /// then
+  /// firstToken, isFirst, isLast. k and v then are windows of states, blocks
+  /// that hold the tokens [firstToken, firstToken + dimension of the token
+  /// axis); both are multiples of 64. What a part leaves to the next one lies
+  /// in
+  /// `carry`, f32 [as the first three of out, last of out + 2]. The parts of
+  /// one
+  /// attention go in ascending order, and together leave the bits that the
+  /// whole
+  /// would. Operands: q, k, v, opt bias, opt sinks, then -> carry of the first,
+  /// <-> carry of one between, carry, -> out of the last.
   Attention = 14,
   /// Writes new tokens into a state. Operands: new [outer.., S, inner..],
   /// <-> state (block layout). params: position. ints: blockTokens, number of
-  /// outer dims.
+  /// outer dims, and for a part of it firstToken: state then is a window that
+  /// holds tokens [firstToken, firstToken + dimension of its token axis), both
+  /// multiples of blockTokens, and only the new tokens that fall there are
+  /// written.
   KvAppend = 15,
   /// Copies tokens [0, T) out of a state. Operands: state,
   /// -> out [outer.., T, inner..]. params: T. ints: blockTokens, number of

@@ -12,6 +12,10 @@
 // out the same alone as together with others, and so that tokens that are not
 // there yet are never read.
 //
+// Since chunks start at multiples of kKeys, keys can come in several launches
+// that end there: each takes up the rows' sums, largest scores and weights
+// where the one before left them in `carry`, and no bit changes.
+//
 // Keys and values may be two slices of one state: a block holds all slices of
 // its tokens, one after the other.
 //
@@ -39,7 +43,11 @@ struct AttentionScratch {
 static_assert(sizeof(AttentionScratch) <= ThreadPool::kScratchBytes);
 
 struct AttentionArgs {
-  const Tensor *q, *k, *v, *bias, *sinks, *out;
+  const Tensor *q, *k, *v, *bias, *sinks;
+  const Tensor *out;           // of the last part
+  float *carry;                // nullptr: all keys are here
+  int64_t firstKey, beyondKey; // those of this launch
+  bool isFirst, isLast;        // part
   int64_t batch, heads, kvHeads, group;
   int64_t queries, tokens; // S, T
   int64_t depth, depthV;   // features of q and k, and of v
@@ -195,26 +203,35 @@ void attentionTask(const AttentionArgs &a, int64_t batch, int64_t kvHead,
                query * a.biasStride[2];
     row.top = -INFINITY;
     row.sum = 0;
-    if (a.sinks) {
+    if (a.sinks && a.isFirst) {
       row.top = loadFloat(a.sinks->dtype, a.sinks->data, head);
       row.sum = row.top == -INFINITY ? 0.0f : 1.0f;
+    }
+    float *sums = scratch.sums + r * strideV;
+    std::memset(sums, 0, strideV * sizeof(float));
+    if (!a.isFirst) {
+      const float *carry = a.carry + row.offset * (a.depthV + 2);
+      row.top = carry[a.depthV];
+      row.sum = carry[a.depthV + 1];
+      std::memcpy(sums, carry, a.depthV * sizeof(float));
     }
     float *q = scratch.q + r * stride;
     toFloats(a.q->dtype, a.q->data, row.offset * a.depth, q, a.depth);
     for (int64_t d = a.depth; d < stride; ++d) {
       q[d] = 0;
     }
-    std::memset(scratch.sums + r * strideV, 0, strideV * sizeof(float));
   }
 
   const T *k = data<const T>(*a.k);
   const T *v = data<const T>(*a.v);
   const T *keys[kKeys];
   const T *values[kKeys];
-  for (int64_t chunk = begin / kKeys * kKeys; chunk < end; chunk += kKeys) {
+  int64_t firstChunk = maximum(begin / kKeys * kKeys, a.firstKey);
+  end = minimum(end, a.beyondKey);
+  for (int64_t chunk = firstChunk; chunk < end; chunk += kKeys) {
     int64_t chunkEnd = minimum(kKeys, end - chunk);
     for (int64_t j = maximum(0, begin - chunk); j < chunkEnd; ++j) {
-      int64_t token = chunk + j;
+      int64_t token = chunk + j - a.firstKey;
       int64_t blockSlice = token / a.block * a.slices;
       int64_t head = batch * a.kvHeads + kvHead;
       int64_t heads = a.batch * a.kvHeads;
@@ -335,6 +352,13 @@ void attentionTask(const AttentionArgs &a, int64_t batch, int64_t kvHead,
 
   for (int64_t r = 0; r < numRows; ++r) {
     float *sums = scratch.sums + r * strideV;
+    if (!a.isLast) {
+      float *carry = a.carry + rows[r].offset * (a.depthV + 2);
+      std::memcpy(carry, sums, a.depthV * sizeof(float));
+      carry[a.depthV] = rows[r].top;
+      carry[a.depthV + 1] = rows[r].sum;
+      continue;
+    }
     VF factor = vset(rows[r].sum == 0 ? 0.0f : 1.0f / rows[r].sum);
     for (int64_t d = 0; d < strideV; d += kWidth) {
       vstore(sums + d, vmul(vload(sums + d), factor));
@@ -356,8 +380,17 @@ Status attention(const Launch &launch) {
   bool fromState = launch.ints[1] != 0;
   a.bias = hasBias ? &launch.operands[3] : nullptr;
   a.sinks = hasSinks ? &launch.operands[3 + hasBias] : nullptr;
-  a.out = &launch.operands[3 + hasBias + hasSinks];
-  bool sliced = launch.ints.size() == 10;
+  const bool isPart = launch.ints.size() == 13;
+  a.isFirst = !isPart || launch.ints[11] != 0;
+  a.isLast = !isPart || launch.ints[12] != 0;
+  const Tensor *carry =
+      isPart ? &launch.operands[3 + hasBias + hasSinks] : nullptr;
+  if (isPart && ((a.isFirst && a.isLast) || !fromState)) {
+    return kBadShape;
+  }
+  // Of a part that is not the last, the carry takes the place of out.
+  a.out = &launch.operands[3 + hasBias + hasSinks + (isPart && a.isLast)];
+  bool sliced = launch.ints.size() == 10 || (isPart && launch.ints[7] != 0);
   a.slices = sliced ? launch.ints[7] : 1;
   a.kSlice = sliced ? launch.ints[8] : 0;
   a.vSlice = sliced ? launch.ints[9] : 0;
@@ -387,14 +420,25 @@ Status attention(const Launch &launch) {
   a.kvHeads = kDims[1];
   a.depthV = vDims[3];
   a.block = fromState ? launch.ints[6] : maximum(kDims[2], 1);
+  a.firstKey = isPart ? launch.ints[10] : 0;
+  a.beyondKey = isPart ? a.firstKey + kDims[2] : a.tokens;
+  a.carry = nullptr;
+  if (isPart) {
+    if (carry->dtype != DType::F32 || a.firstKey < 0 ||
+        a.firstKey % kKeys != 0 || kDims[2] % kKeys != 0 ||
+        count(*carry) != a.batch * a.heads * a.queries * (a.depthV + 2)) {
+      return kBadShape;
+    }
+    a.carry = data<float>(*carry);
+  }
   if (a.batch * a.heads * a.queries * a.depthV == 0) {
     return nullptr;
   }
   if (kDims[0] != a.batch || vDims[0] != a.batch || a.kvHeads <= 0 ||
       vDims[1] != a.kvHeads || a.heads % a.kvHeads != 0 ||
       kDims[3] != a.depth || kDims[2] != vDims[2] || a.tokens < 0 ||
-      a.tokens > kDims[2] || a.block <= 0 ||
-      count(*a.out) != a.batch * a.heads * a.queries * a.depthV) {
+      (!isPart && a.tokens > kDims[2]) || a.block <= 0 ||
+      (a.isLast && count(*a.out) != a.batch * a.heads * a.queries * a.depthV)) {
     return kBadShape;
   }
   if (a.depth > kMaxHead || a.depthV > kMaxHead) {
@@ -423,6 +467,9 @@ Status attention(const Launch &launch) {
       stride *= a.bias->dims[i];
     }
   }
+  if (isPart && !a.isFirst && !a.isLast && a.firstKey >= a.tokens) {
+    return nullptr; // nothing there yet
+  }
   // A query row of a few heads is split further where threads would idle.
   int64_t rows = a.queries * a.group;
   int64_t perTask = minimum(kRows, rows);
@@ -443,7 +490,8 @@ Status attention(const Launch &launch) {
               minimum(perTask, rows - row),
               *static_cast<AttentionScratch *>(launch.pool->scratch(thread)));
         },
-        perTask * a.tokens * (a.depth + a.depthV) / 16);
+        perTask * maximum(0, minimum(a.tokens, a.beyondKey) - a.firstKey) *
+            (a.depth + a.depthV) / 16);
   });
   return known ? nullptr : kUnsupported;
 }

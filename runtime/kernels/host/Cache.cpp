@@ -68,9 +68,9 @@ Status move(const Tensor &from, int64_t fromOffset, const Tensor &to,
 }
 
 /// Moves `tokens` tokens between the state, from token `first` on, and the
-/// dense tensor, from its token 0 on.
+/// dense tensor, from its token `firstDense` on.
 Status transfer(const Launch &launch, const CacheArgs &a, int64_t first,
-                int64_t tokens, bool toState) {
+                int64_t firstDense, int64_t tokens, bool toState) {
   if (a.outer * a.inner * tokens == 0) {
     return nullptr;
   }
@@ -91,7 +91,7 @@ Status transfer(const Launch &launch, const CacheArgs &a, int64_t first,
           int64_t stateAt =
               ((token / a.block * a.outer + outer) * a.block + within) *
               a.inner;
-          int64_t denseAt = (outer * a.denseTokens + t) * a.inner;
+          int64_t denseAt = (outer * a.denseTokens + firstDense + t) * a.inner;
           if (toState) {
             move(*a.dense, denseAt, *a.state, stateAt, run * a.inner);
           } else {
@@ -113,10 +113,20 @@ Status kvAppend(const Launch &launch) {
     return error;
   }
   int64_t position = launch.params[0];
+  if (launch.ints.size() == 3) {
+    // A window of the state: what falls outside is another launch's.
+    int64_t window = launch.ints[2];
+    int64_t from = maximum(position, window);
+    int64_t to = minimum(position + a.denseTokens, window + a.capacity);
+    return position < 0 || window < 0 || window % a.block != 0 ? kBadShape
+           : from >= to ? nullptr
+                        : transfer(launch, a, from - window, from - position,
+                                   to - from, /*toState=*/true);
+  }
   if (position < 0 || a.denseTokens > a.capacity - position) {
     return "state capacity exceeded";
   }
-  return transfer(launch, a, position, a.denseTokens, /*toState=*/true);
+  return transfer(launch, a, position, 0, a.denseTokens, /*toState=*/true);
 }
 
 Status kvRead(const Launch &launch) {
@@ -129,7 +139,7 @@ Status kvRead(const Launch &launch) {
   if (tokens < 0 || tokens > a.capacity || tokens > a.denseTokens) {
     return "state capacity exceeded";
   }
-  return transfer(launch, a, 0, tokens, /*toState=*/false);
+  return transfer(launch, a, 0, 0, tokens, /*toState=*/false);
 }
 
 } // namespace llmc::kernels::LLMC_ISA_NS
