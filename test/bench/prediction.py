@@ -22,12 +22,12 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "e2e"))
 
 import suite  # noqa: E402  (needs the path above)
+from limits import probed, steady  # noqa: E402
 from suite import Failure, Tool  # noqa: E402
 
 CONTEXT, CHUNK = 512, 128
 SHARES = (100, 50, 10)
 EACH, MEDIAN = 0.20, 0.10
-STEADY = 0.10  # probes before and after may differ by so much
 # Name, folder or example, most tokens of context.
 MODELS = {
     "stories": ("stories-dynamo", CONTEXT),
@@ -66,17 +66,6 @@ def measured(tool, plan, context, runs):
         decode.append(1 / report["decode_tokens_per_second"])
         link.append(report["link_bytes_per_second"])
     return statistics.median(prefill), statistics.median(decode), statistics.median(link)
-
-
-def probed(tool, path):
-    """Measures the machine; bytes per second of memory and disk."""
-    tool.good("probe", "--quick", "-o", path)
-    profile = json.loads(pathlib.Path(path).read_text())
-    return profile["host"]["memory"]["read_bytes_per_second"], profile["disk"]["bytes_per_second"]
-
-
-def steady(before, after):
-    return all(abs(a / b - 1) <= STEADY for a, b in zip(before, after))
 
 
 def model_rows(tool, name, options):
