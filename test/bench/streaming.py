@@ -31,9 +31,12 @@ import statistics
 import subprocess
 import sys
 
-import limits
-from limits import ABOVE_BUDGET, drop, measured
-from suite import REPO, Failure, Tool
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent / "e2e"))
+
+import limits  # noqa: E402  (needs the path above)
+from limits import ABOVE_BUDGET, drop, measured  # noqa: E402
+from suite import REPO, Failure, Tool  # noqa: E402
 
 MODELS = ("1.1b-fp32", "0.5b-fp16")
 BUDGETS = (100, 75, 50, 25, 10, 5)

@@ -1,6 +1,7 @@
 """What measurements of streaming share: cold files, memory cgroups, what a process used, probes.
 
-No NumPy here: a process starts with its parent's peak RSS, so the parent must be small.
+A process starts with its parent's peak RSS (exec keeps it), so what measures imports little: not
+onnx, not torch.
 """
 
 import dataclasses
@@ -13,11 +14,8 @@ import tempfile
 import threading
 import time
 
-HERE = pathlib.Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent / "e2e"))
-
-import suite  # noqa: E402  (needs the path above)
-from suite import Failure  # noqa: E402
+import suite
+from suite import Failure
 
 ABOVE_BUDGET = 64 << 20  # what a process may have resident beyond its plan's budget
 STEADY = 0.10  # probes before and after a figure may differ by so much
