@@ -72,6 +72,7 @@ public:
       return done.error();
     }
     emitStates();
+    emitCarried();
     for (auto entry : module.getOps<planir::EntryOp>()) {
       out.entries.push_back({});
       if (Result<void> done = emitEntry(entry, out.entries.back()); !done) {
@@ -161,6 +162,15 @@ private:
       state.blockTokens = static_cast<int64_t>(op.getBlockTokens());
       state.buffer = buffers.lookup(op.getBuffer());
       out.states.push_back(std::move(state));
+    }
+  }
+
+  void emitCarried() {
+    for (auto op : module.getOps<planir::CarriedOp>()) {
+      out.carried.push_back({segments.lookup(op.getSegment()),
+                             op.getSourceOffset(), op.getBytes(),
+                             op.getOffset().value_or(0)});
+      carried[op.getSymName()] = static_cast<uint32_t>(carried.size());
     }
   }
 
@@ -257,6 +267,13 @@ private:
         return step.error();
       }
       entry.steps.push_back(std::move(*step));
+    }
+    entry.carried.resize(out.carried.size());
+    for (auto carry : module.getOps<planir::CarryOp>()) {
+      if (carry.getEntry() == op.getSymName()) {
+        entry.carried[carried.lookup(carry.getSlot())] = {
+            buffers.lookup(carry.getFirst()), buffers.lookup(carry.getLast())};
+      }
     }
     return {};
   }
@@ -368,7 +385,7 @@ private:
   ModuleOp module;
   memory::CostModel model;
   plan::Plan out;
-  llvm::StringMap<uint32_t> segments, buffers, states;
+  llvm::StringMap<uint32_t> segments, buffers, states, carried;
   std::vector<std::string> bufferEntries;
 };
 

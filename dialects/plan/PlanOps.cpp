@@ -239,6 +239,17 @@ LogicalResult StateOp::verify() {
   return success();
 }
 
+LogicalResult CarriedOp::verify() {
+  if (getBytes() == 0) {
+    return emitOpError("has no bytes");
+  }
+  if (getOffset() && *getOffset() % plan::kBufferAlignment != 0) {
+    return emitOpError("offset ") << *getOffset() << " is not a multiple of "
+                                  << plan::kBufferAlignment;
+  }
+  return success();
+}
+
 //===-- Entries and steps -------------------------------------------------===//
 
 LogicalResult EntryOp::verify() {

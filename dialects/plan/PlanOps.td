@@ -82,6 +82,38 @@ def Plan_StateOp : Plan_Op<"state", [Symbol]> {
   let hasVerifier = 1;
 }
 
+def Plan_CarriedOp : Plan_Op<"carried", [Symbol]> {
+  let summary = "A slot that holds the same bytes at both ends of every entry";
+  let description = [{
+    See plan::CarriedSlot; `at` is there after plan-assign-addresses.
+
+        plan.carried @carried.0 8388608 from @segment.layers.0.up + 0 at 4096
+  }];
+  let arguments = (ins SymbolNameAttr:$sym_name, I64Attr:$bytes,
+      FlatSymbolRefAttr:$segment, I64Attr:$source_offset,
+      OptionalAttr<I64Attr>:$offset);
+  let assemblyFormat = [{
+    $sym_name $bytes `from` $segment `+` $source_offset (`at` $offset^)? attr-dict
+  }];
+  let hasVerifier = 1;
+}
+
+def Plan_CarryOp : Plan_Op<"carry"> {
+  let summary = "The staging buffers of an entry in a carried slot's place";
+  let description = [{
+    `first` holds it from step 0 on and is not written; `last` holds it in the
+    end, and is `first` itself or filled by one copy. There is one for each slot
+    and entry.
+
+        plan.carry @carried.0 in @decode first @decode.stream.up last @decode.stream.up.1
+  }];
+  let arguments = (ins FlatSymbolRefAttr:$slot, FlatSymbolRefAttr:$entry,
+      FlatSymbolRefAttr:$first, FlatSymbolRefAttr:$last);
+  let assemblyFormat = [{
+    $slot `in` $entry `first` $first `last` $last attr-dict
+  }];
+}
+
 //===-- Entries and their steps ----------------------------------------------===//
 
 def Plan_EntryOp : Plan_Op<"entry", [Symbol, NoTerminator, NoRegionArguments]> {

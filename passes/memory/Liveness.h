@@ -19,7 +19,8 @@ struct Lifetime {
 
 /// The lifetimes of all buffers that belong to `entry`, by symbol, in the
 /// order of the module. A buffer that no step touches lives in [0, 1) if it is
-/// an input or output, and has an empty lifetime otherwise.
+/// an input or output, and has an empty lifetime otherwise. The places of a
+/// carried slot reach to the entry's ends.
 llvm::MapVector<mlir::StringAttr, Lifetime>
 computeLifetimes(planir::EntryOp entry);
 

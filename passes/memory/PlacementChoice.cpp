@@ -12,12 +12,12 @@
 namespace llmc::memory {
 
 static Choice allResident(const PlacementModel &model) {
-  return {std::vector<bool>(model.weights.size(), true), 0, 0};
+  return {std::vector<bool>(model.weights.size(), true), 0, 0, false};
 }
 
 static Choice allStreamed(const PlacementModel &model, uint64_t tile,
                           uint64_t window) {
-  return {std::vector<bool>(model.weights.size(), false), tile, window};
+  return {std::vector<bool>(model.weights.size(), false), tile, window, false};
 }
 
 MinimumPlan findMinimum(const PlacementModel &model, uint64_t reserve) {
@@ -161,7 +161,7 @@ std::optional<Choice> fill(const PlacementModel &model, uint64_t tile,
   for (uint64_t guess : {room, room + staging}) {
     constexpr int kTries = 6;
     for (int i = 0; i < kTries; ++i) {
-      Choice choice{chooseResident(model, guess), tile, window};
+      Choice choice{chooseResident(model, guess), tile, window, false};
       uint64_t needed = model.estimate(choice);
       if (needed > capacity) {
         uint64_t excess = needed - capacity;
@@ -234,6 +234,17 @@ static Choice betterOf(const PlacementModel &model, const Choice &planned,
   return theirs < ours ? naive : planned;
 }
 
+/// Whether the prefetch had better wrap around. That gains what the link would
+/// idle at the end of a run; it loses where the last slots become free so late
+/// that the end of the run has to wait for them.
+static bool wrapsWell(const PlacementModel &model, Choice choice,
+                      uint64_t capacity) {
+  double without = cost(model, choice);
+  choice.wraps = choice.window != 0;
+  return choice.wraps && cost(model, choice) < without &&
+         model.estimate(choice) <= capacity;
+}
+
 Choice choosePlanned(const PlacementModel &model, const MinimumPlan &minimum,
                      uint64_t capacity) {
   Choice resident = allResident(model);
@@ -266,6 +277,7 @@ Choice choosePlanned(const PlacementModel &model, const MinimumPlan &minimum,
     uint64_t piece = std::max(tile, unit);
     for (uint64_t window : {4 * piece, 2 * piece, 2 * largest, uint64_t{0}}) {
       if (std::optional<Choice> found = fill(model, tile, window, capacity)) {
+        found->wraps = wrapsWell(model, *found, capacity);
         settings.push_back({tile, window, *found, cost(model, *found),
                             streamedBytes(model, *found)});
         best = std::min(best, settings.back().cost);
@@ -307,6 +319,7 @@ Choice choosePlanned(const PlacementModel &model, const MinimumPlan &minimum,
         break;
       }
       setting.choice = *less;
+      setting.choice.wraps = wrapsWell(model, *less, aim);
     }
   }
   return minimum.choice;

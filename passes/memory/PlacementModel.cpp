@@ -161,8 +161,17 @@ static uint64_t piecesOf(const StepInfo &info, const Choice &choice) {
   return (units + perPiece - 1) / perPiece;
 }
 
-StreamSchedule PlacementModel::schedule(const EntryInfo &entry,
-                                        const Choice &choice) const {
+/// What the group takes of the window.
+static uint64_t slotBytes(const StreamGroup &group) {
+  uint64_t bytes = 0;
+  for (const StreamRange &range : group.ranges) {
+    bytes += padded(range.bytes);
+  }
+  return bytes;
+}
+
+StreamSchedule PlacementModel::scheduleOnce(const EntryInfo &entry,
+                                            const Choice &choice) const {
   StreamSchedule out;
   // The ranges that the previous step with streamed readers left open.
   llvm::SmallDenseMap<uint32_t, std::pair<size_t, size_t>> open;
@@ -223,36 +232,118 @@ StreamSchedule PlacementModel::schedule(const EntryInfo &entry,
   // As early as the window allows: the groups from `oldest` on are held.
   uint64_t held = 0;
   size_t oldest = 0;
-  auto bytesOf = [](const StreamGroup &group) {
-    uint64_t bytes = 0;
-    for (const StreamRange &range : group.ranges) {
-      bytes += padded(range.bytes);
-    }
-    return bytes;
-  };
   for (size_t i = 0; i < out.groups.size(); ++i) {
-    held += bytesOf(out.groups[i]);
+    held += slotBytes(out.groups[i]);
     while (oldest < i && held > choice.window) {
-      held -= bytesOf(out.groups[oldest++]);
+      held -= slotBytes(out.groups[oldest++]);
     }
     bool fits = held <= choice.window;
     out.groups[i].issue = !fits         ? out.groups[i].reader
                           : oldest == 0 ? 0
                                         : out.groups[oldest - 1].reader + 1;
   }
+  return out;
+}
 
-  // The new list, in the order in which plan-place writes it.
-  uint32_t index = 0;
-  size_t issued = 0;
-  size_t waited = 0;
-  for (uint32_t piece = 0; piece < out.pieces.size(); ++piece) {
-    while (issued < out.groups.size() && out.groups[issued].issue == piece) {
-      index += 2; // signal, wait
-      for (size_t i = 0; i < out.groups[issued].ranges.size(); ++i) {
-        out.copyIndex.push_back(index++);
+uint32_t PlacementModel::countCarried(const StreamSchedule &schedule,
+                                      const Choice &choice) {
+  uint64_t held = 0;
+  uint32_t count = 0;
+  for (const StreamGroup &group : schedule.groups) {
+    held += slotBytes(group);
+    if (held > choice.window) {
+      return count;
+    }
+    ++count;
+  }
+  return 0; // all of it: that would be resident in disguise
+}
+
+std::vector<StreamRange>
+PlacementModel::carriedRanges(const Choice &choice) const {
+  std::vector<StreamRange> ranges;
+  if (const EntryInfo *entry = choice.wraps ? mainEntry() : nullptr) {
+    StreamSchedule plan = scheduleOnce(*entry, choice);
+    for (uint32_t i = 0; i < countCarried(plan, choice); ++i) {
+      llvm::append_range(ranges, plan.groups[i].ranges);
+    }
+  }
+  return ranges;
+}
+
+/// Whether the groups at the beginning copy just these ranges; how many do.
+static std::optional<uint32_t> matching(const StreamSchedule &schedule,
+                                        ArrayRef<StreamRange> ranges) {
+  uint32_t group = 0;
+  for (size_t i = 0; i < ranges.size(); ++group) {
+    if (group == schedule.groups.size()) {
+      return std::nullopt;
+    }
+    for (const StreamRange &range : schedule.groups[group].ranges) {
+      if (i == ranges.size() || range.weight != ranges[i].weight ||
+          range.begin != ranges[i].begin || range.bytes != ranges[i].bytes) {
+        return std::nullopt;
       }
+      ++i;
+    }
+  }
+  return group;
+}
+
+/// Issues the carried groups for the next run: the window's rule goes on behind
+/// the last group.
+static void addRefills(StreamSchedule &out, uint64_t window) {
+  uint64_t held = 0;
+  size_t oldest = out.groups.size();
+  while (oldest > 0 && held + slotBytes(out.groups[oldest - 1]) <= window) {
+    held += slotBytes(out.groups[--oldest]);
+  }
+  uint32_t issue = out.groups.back().issue;
+  for (uint32_t i = 0; i < out.carried; ++i) {
+    held += slotBytes(out.groups[i]);
+    while (oldest < out.groups.size() && held > window) {
+      held -= slotBytes(out.groups[oldest++]);
+    }
+    // Not before its own slots are free.
+    issue = std::max(issue, out.groups[i].reader + 1);
+    for (const StreamRange &range : out.groups[i].ranges) {
+      issue = std::max(issue, range.last + 1);
+    }
+    if (oldest > 0) {
+      issue = std::max(issue, out.groups[oldest - 1].reader + 1);
+    }
+    out.refills.push_back({i, issue});
+  }
+}
+
+/// The places in the new list, in the order in which plan-place writes it.
+static void number(StreamSchedule &out) {
+  uint32_t index = 0;
+  size_t issued = out.carried;
+  size_t refilled = 0;
+  size_t waited = out.carried;
+  auto copies = [&](const StreamGroup &group) {
+    index += 2; // signal, wait
+    for (size_t i = 0; i < group.ranges.size(); ++i) {
+      out.copyIndex.push_back(index++);
+    }
+  };
+  std::vector<uint32_t> refillIndex;
+  for (uint32_t piece = 0; piece <= out.pieces.size(); ++piece) {
+    for (; issued < out.groups.size() && out.groups[issued].issue == piece;
+         ++issued) {
+      copies(out.groups[issued]);
       ++index; // signal
-      ++issued;
+    }
+    for (;
+         refilled < out.refills.size() && out.refills[refilled].issue == piece;
+         ++refilled) {
+      std::swap(out.copyIndex, refillIndex);
+      copies(out.groups[out.refills[refilled].group]);
+      std::swap(out.copyIndex, refillIndex);
+    }
+    if (piece == out.pieces.size()) {
+      break;
     }
     if (waited < out.groups.size() && out.groups[waited].reader == piece) {
       ++index; // wait
@@ -260,7 +351,25 @@ StreamSchedule PlacementModel::schedule(const EntryInfo &entry,
     }
     out.newIndex.push_back(index++);
   }
+  llvm::append_range(out.copyIndex, refillIndex);
   out.newSteps = index;
+}
+
+StreamSchedule PlacementModel::schedule(const EntryInfo &entry,
+                                        const Choice &choice) const {
+  StreamSchedule out = scheduleOnce(entry, choice);
+  if (choice.wraps) {
+    std::vector<StreamRange> ranges = carriedRanges(choice);
+    if (std::optional<uint32_t> groups = matching(out, ranges)) {
+      out.carried = *groups;
+      if (out.carried != 0) {
+        addRefills(out, choice.window);
+      }
+    } else {
+      out.kept = std::move(ranges);
+    }
+  }
+  number(out);
   return out;
 }
 
@@ -285,11 +394,32 @@ PlacementModel::region(const EntryInfo &entry,
     buffers.push_back(regionBuffer(info.size, start, end));
   }
   size_t copy = 0;
-  for (const StreamGroup &group : schedule.groups) {
-    for (const StreamRange &range : group.ranges) {
-      buffers.push_back(regionBuffer(range.bytes, schedule.copyIndex[copy++],
-                                     schedule.newIndex[range.last] + 1));
+  uint64_t fixed = 0;
+  auto carry = [&](const StreamRange &range, uint32_t start, uint32_t end) {
+    buffers.push_back(regionBuffer(range.bytes, start, std::max(end, 1u)));
+    buffers.back().fixed = fixed;
+    fixed += padded(range.bytes);
+  };
+  for (size_t i = 0; i < schedule.groups.size(); ++i) {
+    for (const StreamRange &range : schedule.groups[i].ranges) {
+      uint32_t end = schedule.newIndex[range.last] + 1;
+      if (i < schedule.carried) {
+        carry(range, 0, end);
+      } else {
+        buffers.push_back(
+            regionBuffer(range.bytes, schedule.copyIndex[copy++], end));
+      }
     }
+  }
+  fixed = 0;
+  for (const Refill &refill : schedule.refills) {
+    for (const StreamRange &range : schedule.groups[refill.group].ranges) {
+      carry(range, schedule.copyIndex[copy++], schedule.newSteps);
+    }
+  }
+  fixed = 0;
+  for (const StreamRange &range : schedule.kept) {
+    carry(range, 0, schedule.newSteps);
   }
   return buffers;
 }
@@ -301,25 +431,37 @@ double PlacementModel::seconds(const EntryInfo &entry,
   const Rates &rates = costs.machine();
   std::vector<SimulatedStep> steps;
   uint32_t events = 0;
-  std::vector<uint32_t> arrival; // per group
-  size_t waited = 0;
-  for (uint32_t piece = 0; piece < schedule.pieces.size(); ++piece) {
+  std::vector<uint32_t> arrival(schedule.carried); // per group
+  size_t refilled = 0;
+  size_t waited = schedule.carried;
+  auto copies = [&](const StreamGroup &group, bool isAhead) {
+    uint32_t go = events++;
+    steps.push_back(SimulatedStep::signal(Stream::Compute, go));
+    steps.push_back(SimulatedStep::wait(Stream::Copy, go));
+    // Several reads are in flight: only what is waited for at once pays the
+    // latency.
+    double latency = isAhead ? 0 : costs.copy(0);
+    for (const StreamRange &range : group.ranges) {
+      steps.push_back(SimulatedStep::work(
+          Stream::Copy, costs.copy(range.bytes) - costs.copy(0) + latency +
+                            rates.launchSeconds));
+    }
+  };
+  for (uint32_t piece = 0; piece <= schedule.pieces.size(); ++piece) {
     while (arrival.size() < schedule.groups.size() &&
            schedule.groups[arrival.size()].issue == piece) {
       const StreamGroup &group = schedule.groups[arrival.size()];
-      uint32_t go = events++;
-      steps.push_back(SimulatedStep::signal(Stream::Compute, go));
-      steps.push_back(SimulatedStep::wait(Stream::Copy, go));
-      // Several reads are in flight: only what is waited for at once pays the
-      // latency.
-      double latency = group.issue == group.reader ? costs.copy(0) : 0;
-      for (const StreamRange &range : group.ranges) {
-        steps.push_back(SimulatedStep::work(
-            Stream::Copy, costs.copy(range.bytes) - costs.copy(0) + latency +
-                              rates.launchSeconds));
-      }
+      copies(group, group.issue != group.reader);
       arrival.push_back(events++);
       steps.push_back(SimulatedStep::signal(Stream::Copy, arrival.back()));
+    }
+    for (; refilled < schedule.refills.size() &&
+           schedule.refills[refilled].issue == piece;
+         ++refilled) {
+      copies(schedule.groups[schedule.refills[refilled].group], true);
+    }
+    if (piece == schedule.pieces.size()) {
+      break;
     }
     if (waited < schedule.groups.size() &&
         schedule.groups[waited].reader == piece) {

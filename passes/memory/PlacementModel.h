@@ -25,6 +25,14 @@
 // lifetimes by list index are exact for both streams, and a slot is reused only
 // after its last reader.
 //
+// The prefetch wraps around (Choice::wraps): the groups at the beginning of the
+// main entry that the window can hold are *carried* from one run to the next.
+// They are in their slots when any entry starts, and are copied again, for the
+// next run, as soon as the window has room towards the end of the list, so that
+// the link is busy while the last launches and the sampling run. The slots lie
+// at the beginning of the region, at the same place in every entry; one that
+// does not begin with the same groups leaves them alone.
+//
 //===----------------------------------------------------------------------===//
 
 #ifndef LLMC_PASSES_MEMORY_PLACEMENTMODEL_H
@@ -95,6 +103,12 @@ struct StreamRange {
   uint32_t last = 0;
 };
 
+/// The copy of a carried group for the next run.
+struct Refill {
+  uint32_t group = 0;
+  uint32_t issue = 0; // the copies stand before this piece, or at the end
+};
+
 struct StreamGroup {
   uint32_t reader = 0; // the piece that waits
   uint32_t issue = 0;  // the copies stand before this piece
@@ -106,8 +120,11 @@ struct StreamSchedule {
   std::vector<Piece> pieces;        // all launches in order
   std::vector<uint32_t> firstPiece; // per step, and one past the last
   std::vector<StreamGroup> groups;  // by reader, and by issue
-  std::vector<uint32_t> newIndex;   // per piece
-  std::vector<uint32_t> copyIndex;  // per range, in the order of groups
+  uint32_t carried = 0;             // groups before this one are not copied ...
+  std::vector<Refill> refills;      // ... but here, each of them
+  std::vector<StreamRange> kept;   // carried ranges that the entry leaves alone
+  std::vector<uint32_t> newIndex;  // per piece
+  std::vector<uint32_t> copyIndex; // per range, of groups, then of refills
   uint32_t newSteps = 0;
 };
 
@@ -115,6 +132,7 @@ struct Choice {
   std::vector<bool> resident; // per weight
   uint64_t tile = 0;          // bytes a piece may have; a unit has more: a unit
   uint64_t window = 0;        // bytes of slots that are filled ahead
+  bool wraps = false;         // see above
 };
 
 class PlacementModel {
@@ -127,8 +145,11 @@ public:
   explicit PlacementModel(mlir::ModuleOp module);
 
   StreamSchedule schedule(const EntryInfo &entry, const Choice &choice) const;
+  /// What is carried under a choice, in order; nothing if it does not wrap.
+  std::vector<StreamRange> carriedRanges(const Choice &choice) const;
   /// The region's buffers under a schedule: activations in order, then one
-  /// staging buffer per range in the order of the groups.
+  /// staging buffer per range in the order of the groups, of the refills, and
+  /// of what is kept.
   std::vector<solver::Buffer> region(const EntryInfo &entry,
                                      const StreamSchedule &schedule) const;
   /// Bytes of arena that the choice needs.
@@ -149,6 +170,12 @@ public:
   CostModel costs;
 
 private:
+  /// The schedule without wrap-around or places in the list.
+  StreamSchedule scheduleOnce(const EntryInfo &entry,
+                              const Choice &choice) const;
+  /// The number of groups at the beginning of the main entry that are carried.
+  static uint32_t countCarried(const StreamSchedule &schedule,
+                               const Choice &choice);
   /// Bytes of what lies in the arena throughout.
   uint64_t sharedBytes(const Choice &choice) const;
 };

@@ -43,6 +43,24 @@ struct PlanAssignAddresses
     placeShared(Kind::Weight, totals.residentWeights);
     placeShared(Kind::Constant, totals.constants);
 
+    // Carried slots lie at the beginning of every entry's region.
+    llvm::DenseMap<StringAttr, uint64_t> fixed; // by buffer
+    llvm::DenseMap<StringAttr, uint64_t> slotOffset;
+    uint64_t carried = 0;
+    for (auto slot : module.getOps<planir::CarriedOp>()) {
+      slotOffset[slot.getSymNameAttr()] = carried;
+      slot.setOffsetAttr(
+          builder.getI64IntegerAttr(static_cast<int64_t>(shared + carried)));
+      carried += memory::padded(slot.getBytes());
+    }
+    for (auto carry : module.getOps<planir::CarryOp>()) {
+      for (FlatSymbolRefAttr buffer :
+           {carry.getFirstAttr(), carry.getLastAttr()}) {
+        fixed[buffer.getAttr()] =
+            slotOffset.lookup(carry.getSlotAttr().getAttr());
+      }
+    }
+
     uint64_t region = 0;
     uint64_t activationBound = 0;
     bool streams = false;
@@ -62,6 +80,9 @@ struct PlanAssignAddresses
         problem.push_back(memory::regionBuffer(
             buffer.getSize(), static_cast<uint32_t>(*buffer.getStart()),
             static_cast<uint32_t>(*buffer.getEnd())));
+        if (auto it = fixed.find(buffer.getSymNameAttr()); it != fixed.end()) {
+          problem.back().fixed = it->second;
+        }
         if (buffer.getKind() == Kind::Staging) {
           streams = true;
         } else {

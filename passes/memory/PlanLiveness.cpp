@@ -62,6 +62,18 @@ llvm::MapVector<StringAttr, Lifetime> computeLifetimes(planir::EntryOp entry) {
       lifetime.end = std::max(steps, 1u);
     }
   }
+  for (auto carry : module.getOps<planir::CarryOp>()) {
+    if (carry.getEntry() != entry.getSymName()) {
+      continue;
+    }
+    auto first = lifetimes.find(carry.getFirstAttr().getAttr());
+    auto last = lifetimes.find(carry.getLastAttr().getAttr());
+    if (first != lifetimes.end() && last != lifetimes.end()) {
+      first->second.start = 0;
+      first->second.end = std::max(first->second.end, 1u);
+      last->second.end = std::max(steps, 1u);
+    }
+  }
   return lifetimes;
 }
 

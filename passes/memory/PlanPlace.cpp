@@ -95,6 +95,7 @@ Peak findPeak(const PlacementModel &model, const Choice &choice,
             }
             rest -= group.ranges.size();
           }
+          assert(holder && "the minimum plan carries nothing");
         }
         peak.holders.push_back({holder.getSymName().str(), buffers[i].size});
       }
@@ -223,6 +224,7 @@ public:
   }
 
   void run() {
+    makeCarried();
     for (const EntryInfo &entry : model.entries) {
       rewrite(entry);
     }
@@ -234,6 +236,35 @@ public:
   }
 
 private:
+  void makeCarried() {
+    OpBuilder before(*module.getOps<planir::EntryOp>().begin());
+    for (const StreamRange &range : model.carriedRanges(choice)) {
+      BufferOp weight = model.weights[range.weight].op;
+      std::string name = "carried." + std::to_string(carried.size());
+      auto bytes = [&](uint64_t value) {
+        return builder.getI64IntegerAttr(static_cast<int64_t>(value));
+      };
+      carried.push_back(planir::CarriedOp::create(
+          before, weight.getLoc(), builder.getStringAttr(name),
+          bytes(range.bytes), weight.getSegmentAttr(), bytes(range.begin),
+          IntegerAttr()));
+    }
+  }
+
+  /// The entry's places of the carried slots, one of each per slot.
+  void carry(planir::EntryOp entry, ArrayRef<BufferOp> first,
+             ArrayRef<BufferOp> last) {
+    OpBuilder before(*module.getOps<planir::EntryOp>().begin());
+    auto named = [](auto op) {
+      return FlatSymbolRefAttr::get(op.getSymNameAttr());
+    };
+    for (size_t i = 0; i < carried.size(); ++i) {
+      planir::CarryOp::create(before, carried[i].getLoc(), named(carried[i]),
+                              named(entry), named(BufferOp(first[i])),
+                              named(BufferOp(last[i])));
+    }
+  }
+
   BufferOp makeSlot(planir::EntryOp entry, const StreamRange &range) {
     BufferOp weight = model.weights[range.weight].op;
     StringRef base = weight.getSymName();
@@ -343,43 +374,75 @@ private:
       launch.erase();
     }
 
-    uint64_t nextEvent = 0;
-    SmallVector<uint64_t> arrival; // per group
-    size_t issued = 0;
-    size_t waited = 0;
-    for (uint32_t piece = 0; piece < pieces.size(); ++piece) {
-      builder.setInsertionPoint(pieces[piece]);
-      Location loc = pieces[piece]->getLoc();
-      for (; issued < plan.groups.size() && plan.groups[issued].issue == piece;
-           ++issued) {
-        uint64_t go = nextEvent++;
-        planir::SignalOp::create(builder, loc, go, planir::Stream::Compute);
-        planir::WaitOp::create(builder, loc, go, planir::Stream::Copy);
-        for (const StreamRange &range : plan.groups[issued].ranges) {
-          BufferOp weight = model.weights[range.weight].op;
-          BufferOp slot = makeSlot(op, range);
-          auto bytes = [&](uint64_t value) {
-            return builder.getI64IntegerAttr(static_cast<int64_t>(value));
-          };
-          planir::CopyOp::create(builder, loc, weight.getSegmentAttr(),
-                                 bytes(range.begin),
-                                 FlatSymbolRefAttr::get(slot.getSymNameAttr()),
-                                 bytes(0), bytes(range.bytes));
-          for (uint32_t i = range.first; i <= range.last; ++i) {
-            if (auto launch = dyn_cast<planir::LaunchOp>(pieces[i])) {
-              redirect(launch, weight, slot);
-            }
-          }
+    auto readBy = [&](const StreamRange &range, BufferOp slot) {
+      for (uint32_t i = range.first; i <= range.last; ++i) {
+        if (auto launch = dyn_cast<planir::LaunchOp>(pieces[i])) {
+          redirect(launch, model.weights[range.weight].op, slot);
         }
-        arrival.push_back(nextEvent++);
-        planir::SignalOp::create(builder, loc, arrival.back(),
-                                 planir::Stream::Copy);
       }
-      if (waited < plan.groups.size() && plan.groups[waited].reader == piece) {
-        planir::WaitOp::create(builder, loc, arrival[waited++],
-                               planir::Stream::Compute);
+    };
+    SmallVector<BufferOp> firsts, lasts;
+    for (uint32_t i = 0; i < plan.carried; ++i) {
+      for (const StreamRange &range : plan.groups[i].ranges) {
+        firsts.push_back(makeSlot(op, range));
+        readBy(range, firsts.back());
       }
     }
+    for (const StreamRange &range : plan.kept) {
+      firsts.push_back(makeSlot(op, range));
+      lasts.push_back(firsts.back());
+    }
+
+    uint64_t nextEvent = 0;
+    auto copies = [&](const StreamGroup &group, auto &&use) {
+      Location loc = builder.getUnknownLoc();
+      uint64_t go = nextEvent++;
+      planir::SignalOp::create(builder, loc, go, planir::Stream::Compute);
+      planir::WaitOp::create(builder, loc, go, planir::Stream::Copy);
+      for (const StreamRange &range : group.ranges) {
+        BufferOp weight = model.weights[range.weight].op;
+        BufferOp slot = makeSlot(op, range);
+        auto bytes = [&](uint64_t value) {
+          return builder.getI64IntegerAttr(static_cast<int64_t>(value));
+        };
+        planir::CopyOp::create(builder, weight.getLoc(),
+                               weight.getSegmentAttr(), bytes(range.begin),
+                               FlatSymbolRefAttr::get(slot.getSymNameAttr()),
+                               bytes(0), bytes(range.bytes));
+        use(range, slot);
+      }
+    };
+    SmallVector<uint64_t> arrival(plan.carried); // per group
+    size_t refilled = 0;
+    size_t waited = plan.carried;
+    for (uint32_t piece = 0; piece <= pieces.size(); ++piece) {
+      bool isEnd = piece == pieces.size();
+      if (isEnd) {
+        builder.setInsertionPointToEnd(&op.getBody().front());
+      } else {
+        builder.setInsertionPoint(pieces[piece]);
+      }
+      while (arrival.size() < plan.groups.size() &&
+             plan.groups[arrival.size()].issue == piece) {
+        copies(plan.groups[arrival.size()], readBy);
+        arrival.push_back(nextEvent++);
+        planir::SignalOp::create(builder, builder.getUnknownLoc(),
+                                 arrival.back(), planir::Stream::Copy);
+      }
+      for (; refilled < plan.refills.size() &&
+             plan.refills[refilled].issue == piece;
+           ++refilled) {
+        copies(
+            plan.groups[plan.refills[refilled].group],
+            [&](const StreamRange &, BufferOp slot) { lasts.push_back(slot); });
+      }
+      if (!isEnd && waited < plan.groups.size() &&
+          plan.groups[waited].reader == piece) {
+        planir::WaitOp::create(builder, builder.getUnknownLoc(),
+                               arrival[waited++], planir::Stream::Compute);
+      }
+    }
+    carry(op, firsts, lasts);
   }
 
   ModuleOp module;
@@ -389,6 +452,7 @@ private:
   OpBuilder builder;
   llvm::StringSet<> names;
   llvm::StringMap<unsigned> repeats; // of a slot's name
+  SmallVector<planir::CarriedOp> carried;
 };
 
 struct PlanPlace : impl::PlanPlacePassBase<PlanPlace> {

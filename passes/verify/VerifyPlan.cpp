@@ -38,6 +38,24 @@ public:
         }
       }
     }
+    for (auto carry :
+         entry->getParentOfType<ModuleOp>().getOps<planir::CarryOp>()) {
+      if (carry.getEntry() != entry.getSymName()) {
+        continue;
+      }
+      auto slot = symbols.lookup<planir::CarriedOp>(carry.getSlot());
+      for (FlatSymbolRefAttr ref :
+           {carry.getFirstAttr(), carry.getLastAttr()}) {
+        auto buffer = symbols.lookup<BufferOp>(ref.getValue());
+        if (!slot || !buffer || buffer.getKind() != Kind::Staging ||
+            buffer.getOffset() != slot.getOffset() ||
+            buffer.getSize() != slot.getBytes()) {
+          return carry.emitOpError()
+                 << ref << " is not the place of " << carry.getSlotAttr();
+        }
+      }
+      written.insert(symbols.lookup<BufferOp>(carry.getFirst()));
+    }
     for (Operation &step : entry.getBody().front()) {
       if (failed(verifyStep(&step))) {
         return failure();

@@ -77,10 +77,36 @@ Error Executor::copyError(const CopyFailure &failure) const {
                              : firstUse.mismatch(source, failure.damaged);
 }
 
-Result<void> Executor::run(uint32_t entry) {
-  if (poison) {
-    return runSerially(entry);
+Result<void> Executor::fillCarried() {
+  for (const CarriedSlot &slot : plan.carried) {
+    Action fill;
+    fill.kind = StepKind::Copy;
+    fill.segment = slot.segment;
+    fill.sourceOffset = slot.sourceOffset;
+    fill.fileOffset = plan.segments[slot.segment].offset + slot.sourceOffset;
+    fill.bytes = slot.bytes;
+    fill.target = memory.base[0] + slot.offset;
+    if (const CopyFailure failure = copies->copyNow(fill); failure.failed()) {
+      engine->drain();
+      return copyError(failure);
+    }
   }
+  return {};
+}
+
+Result<void> Executor::run(uint32_t entry) {
+  // A run that stopped early has left anything in them.
+  if (stale) {
+    if (Result<void> filled = fillCarried(); !filled) {
+      return filled;
+    }
+  }
+  Result<void> done = poison ? runSerially(entry) : runStreams(entry);
+  stale = !done && copies && !plan.carried.empty();
+  return done;
+}
+
+Result<void> Executor::runStreams(uint32_t entry) {
   const Schedule &schedule = schedules[entry];
   const bool copying = !schedule.copyOrder.empty();
   ++epoch;

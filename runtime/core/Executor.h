@@ -49,7 +49,10 @@ private:
            const WeightsSource &source, io::TransferEngine *engine,
            FirstUse &firstUse, Profiler *profiler, bool poison);
 
+  Result<void> runStreams(uint32_t entry);
   Result<void> runSerially(uint32_t entry);
+  /// Reads what the carried slots hold between runs. The load has done it once.
+  Result<void> fillCarried();
   void poisonAtStep(uint32_t entry, uint32_t step);
   Error kernelError(uint32_t entry, const Action &action,
                     kernels::Status status) const;
@@ -66,6 +69,7 @@ private:
   std::unique_ptr<Events> events;
   std::unique_ptr<CopyStream> copies; // none if no entry copies
   uint32_t epoch = 0;
+  bool stale = false; // the carried slots hold anything
 };
 
 /// Fills `bytes` bytes with a pattern that is a NaN as f32 (signalling), f16

@@ -17,6 +17,9 @@ FirstUse::FirstUse(const Plan &plan, bool enabled)
   for (size_t i = 0; i < segments.size(); ++i) {
     segments[i].pending = enabled && plan.segments[i].size != 0;
   }
+  for (const CarriedSlot &slot : plan.carried) {
+    segments[slot.segment].inOrder = false;
+  }
 }
 
 void FirstUse::expect(const Schedule &schedule) {

@@ -12,7 +12,8 @@
 //
 // Copies of parts of a segment (panels) are summed up if every entry copies
 // them in order from the segment's beginning to its end; other segments are the
-// loader's to compare.
+// loader's to compare, and so are those of which a part is in a carried slot,
+// since that is used before the run copies it.
 //
 //===----------------------------------------------------------------------===//
 

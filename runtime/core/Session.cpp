@@ -230,9 +230,16 @@ Result<void> Session::fillArena() {
 Result<void> Session::loadResident() {
   struct Load {
     uint32_t segment;
+    uint64_t offset; // in the segment
+    uint64_t bytes;
     uint8_t *target;
   };
   std::vector<Load> loads;
+  const auto add = [&](const Load &load) -> Result<void> {
+    loads.push_back(load);
+    return engine->allow(thePlan.segments[load.segment].offset + load.offset,
+                         load.target, load.bytes);
+  };
   for (const Buffer &buffer : thePlan.buffers) {
     if (buffer.kind != BufferKind::Weight || buffer.segment == kNone ||
         buffer.tier == Tier::Disk ||
@@ -246,12 +253,17 @@ Result<void> Session::loadResident() {
       return {ErrorCode::PlanUnsafe, path + ": segment '" + segment.name +
                                          "' does not fit its buffer"};
     }
-    if (Result<void> allowed =
-            engine->allow(segment.offset, target, segment.size);
-        !allowed) {
-      return allowed;
+    if (Result<void> added = add({buffer.segment, 0, segment.size, target});
+        !added) {
+      return added;
     }
-    loads.push_back({buffer.segment, target});
+  }
+  for (const CarriedSlot &slot : thePlan.carried) {
+    if (Result<void> added = add({slot.segment, slot.sourceOffset, slot.bytes,
+                                  device.data() + slot.offset});
+        !added) {
+      return added;
+    }
   }
   // Checksums are taken while the next segments are being read.
   const uint64_t first = engine ? engine->completed() : 0;
@@ -259,19 +271,20 @@ Result<void> Session::loadResident() {
   size_t done = 0;
   while (done < loads.size()) {
     for (; begun < loads.size() && !engine->full(); ++begun) {
-      const Segment &segment = thePlan.segments[loads[begun].segment];
-      engine->begin(segment.offset, loads[begun].target, segment.size);
+      const Load &load = loads[begun];
+      engine->begin(thePlan.segments[load.segment].offset + load.offset,
+                    load.target, load.bytes);
     }
     engine->pump(true);
     if (engine->failure().failed) {
       return io::describe(weights, engine->failure());
     }
     for (; done < engine->completed() - first; ++done) {
-      const uint32_t segment = loads[done].segment;
-      if (firstUse->pending(segment) &&
-          !firstUse->arrived(segment, 0, loads[done].target,
-                             thePlan.segments[segment].size)) {
-        return firstUse->mismatch(weights, segment);
+      const Load &load = loads[done];
+      if (load.bytes == thePlan.segments[load.segment].size &&
+          firstUse->pending(load.segment) &&
+          !firstUse->arrived(load.segment, 0, load.target, load.bytes)) {
+        return firstUse->mismatch(weights, load.segment);
       }
     }
   }

@@ -150,6 +150,9 @@ Result<void> checkInitialized(const Plan &plan, uint32_t entryIndex,
   for (const Plan::ConstantData &constant : plan.constants) {
     written[constant.buffer].add({0, constant.bytes.size()});
   }
+  for (size_t i = 0; i < plan.carried.size(); ++i) {
+    written[entry.carried[i].first].add({0, plan.carried[i].bytes});
+  }
   auto sizeOf = [&](const Port &port) {
     return tensorSize(polynomials, port.dtype, port.dims)
         .value_or(Polynomial(INT64_MAX)); // never written as a whole

@@ -9,6 +9,7 @@
 
 #include "runtime/plan/AtomicFile.h"
 #include "runtime/plan/Bounds.h"
+#include "runtime/plan/CheckCarried.h"
 #include "runtime/plan/CheckCoverage.h"
 #include "runtime/plan/CheckKernels.h"
 #include "runtime/plan/CheckMemory.h"
@@ -227,6 +228,9 @@ static Result<Certificate::EntryFigures> checkEntry(const Plan &plan,
     return appends.error();
   }
   figures.appends = *appends;
+  if (Result<void> good = checkCarried(plan, entryIndex); !good) {
+    return good.error();
+  }
   if (Result<void> good = checkStreams(plan, entry, ranges); !good) {
     return good.error();
   }
@@ -247,7 +251,8 @@ Result<Certificate> check(const Plan &plan) {
   if (Result<void> good = validate(plan); !good) {
     return good.error();
   }
-  for (auto part : {checkSegments, checkBuffers, checkTotals, checkLasting}) {
+  for (auto part : {checkSegments, checkBuffers, checkTotals, checkLasting,
+                    checkCarriedSlots}) {
     if (Result<void> good = part(plan); !good) {
       return good.error();
     }

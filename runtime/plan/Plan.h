@@ -176,6 +176,26 @@ struct DerivedInput {
   DerivedKind kind = DerivedKind::Ones;
 };
 
+/// A slot whose contents outlast a run: at the start and at the end of every
+/// entry it holds bytes [sourceOffset, sourceOffset + bytes) of a segment. So
+/// the copies of what the next run needs first are made beside the end of this
+/// one. The load fills it, and so does the executor after a run that stopped
+/// early. In between an entry may use its bytes for something else.
+struct CarriedSlot {
+  uint32_t segment = kNone;
+  uint64_t sourceOffset = 0;
+  uint64_t bytes = 0;
+  uint64_t offset = 0; // in the device tier
+};
+
+/// The staging buffers that have a carried slot's place in one entry: `first`
+/// from step 0 on, `last` to the end. `last` is filled by one copy of the whole
+/// slot; if it is `first`, nothing writes it.
+struct CarriedUse {
+  uint32_t first = kNone;
+  uint32_t last = kNone;
+};
+
 struct Entry {
   std::string name; // "prefill", "decode" or "main"
   std::vector<Symbol> symbols;
@@ -186,6 +206,7 @@ struct Entry {
   std::vector<Step> steps;
   uint32_t numEvents = 0;
   uint32_t newTokens = kNone; // expr: tokens added to the state by one run
+  std::vector<CarriedUse> carried; // one per Plan::carried
   // Reported figures.
   uint64_t peakLiveBytes = 0;
   uint64_t streamedBytes = 0;
@@ -243,6 +264,7 @@ struct Plan {
   std::vector<Segment> segments;
   std::vector<Buffer> buffers;
   std::vector<State> states;
+  std::vector<CarriedSlot> carried;
   std::vector<Entry> entries;
   /// Contents of Constant buffers: (buffer, bytes).
   struct ConstantData {

@@ -97,6 +97,7 @@ public:
   explicit Decoder(const fb::PlanTable &table)
       : table(table), segments(records("segments", table.segments())),
         buffers(records("buffers", table.buffers())),
+        carried(records("carried", table.carried())),
         states(records("states", table.states())),
         entries(records("entries", table.entries())),
         symbols(records("symbols", table.symbols())),
@@ -137,6 +138,7 @@ private:
   const fb::PlanTable &table;
   Cursor<fb::SegmentRecord> segments;
   Cursor<fb::BufferRecord> buffers;
+  Cursor<fb::CarriedRecord> carried;
   Cursor<fb::StateRecord> states;
   Cursor<fb::EntryRecord> entries;
   Cursor<fb::SymbolRecord> symbols;
@@ -301,8 +303,19 @@ Result<Plan> Decoder::run(std::span<const uint8_t> constantBytes,
     state.blockTokens = record.block_tokens();
     state.buffer = record.buffer();
   }
+  for (const auto &record : carried.takeAll()) {
+    plan.carried.push_back({record.segment(), record.source_offset(),
+                            record.bytes(), record.offset()});
+  }
   for (const auto &record : entries.takeAll()) {
     decodeEntry(record, plan.entries.emplace_back());
+    for (size_t i = 0; i < plan.carried.size(); ++i) {
+      std::span<const uint32_t> pair = indices.take(2);
+      if (pair.empty()) {
+        break; // reported below
+      }
+      plan.entries.back().carried.push_back({pair[0], pair[1]});
+    }
   }
   Cursor<uint8_t> data("constant section", constantBytes.data(),
                        constantBytes.size());
@@ -320,6 +333,7 @@ Result<Plan> Decoder::run(std::span<const uint8_t> constantBytes,
   };
   require(segments);
   require(buffers);
+  require(carried);
   require(states);
   require(entries);
   require(constants);

@@ -56,6 +56,7 @@ private:
   const Plan &plan;
   std::vector<fb::SegmentRecord> segments;
   std::vector<fb::BufferRecord> buffers;
+  std::vector<fb::CarriedRecord> carried;
   std::vector<fb::StateRecord> states;
   std::vector<fb::EntryRecord> entries;
   std::vector<fb::SymbolRecord> symbols;
@@ -150,6 +151,10 @@ void Encoder::encodeEntry(const Entry &entry) {
   for (const Step &step : entry.steps) {
     encodeStep(step);
   }
+  for (const CarriedUse &use : entry.carried) {
+    indices.push_back(use.first);
+    indices.push_back(use.last);
+  }
   entries.emplace_back(
       entry.peakLiveBytes, entry.streamedBytes, entry.predictedSeconds,
       nameBytes, boundByBytes, count(entry.symbols), count(entry.exprs),
@@ -181,6 +186,10 @@ void Encoder::encodeTable(flatbuffers::FlatBufferBuilder &builder) {
                         outputBytes, state.buffer, numOuter, numInner,
                         static_cast<uint8_t>(state.dtype));
   }
+  for (const CarriedSlot &slot : plan.carried) {
+    carried.emplace_back(slot.sourceOffset, slot.bytes, slot.offset,
+                         slot.segment);
+  }
   for (const Entry &entry : plan.entries) {
     encodeEntry(entry);
   }
@@ -203,10 +212,11 @@ void Encoder::encodeTable(flatbuffers::FlatBufferBuilder &builder) {
   auto intsAt = builder.CreateVector(ints);
   auto floatsAt = builder.CreateVector(floats);
   auto textAt = builder.CreateVector(text);
+  auto carriedAt = builder.CreateVectorOfStructs(carried);
   builder.Finish(fb::CreatePlanTable(
       builder, &model, &totals, segmentsAt, buffersAt, statesAt, entriesAt,
       symbolsAt, exprsAt, portsAt, derivedAt, stepsAt, operandsAt, constantsAt,
-      indicesAt, intsAt, floatsAt, textAt));
+      indicesAt, intsAt, floatsAt, textAt, carriedAt));
 }
 
 std::vector<uint8_t> Encoder::run() {

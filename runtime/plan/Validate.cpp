@@ -63,6 +63,7 @@ private:
   Result<void> checkSegments() const;
   Result<void> checkBuffers() const;
   Result<void> checkStates() const;
+  Result<void> checkCarried() const;
   Result<void> checkEntry(const Entry &entry) const;
   Result<void> checkPort(const Entry &entry, const Port &port) const;
   Result<void> checkStep(const Entry &entry, size_t index) const;
@@ -171,6 +172,35 @@ Result<void> Validator::checkStates() const {
       for (int64_t dim : *dims) {
         if (dim < 0) {
           return bad(where, "dimension " + std::to_string(dim));
+        }
+      }
+    }
+  }
+  return {};
+}
+
+Result<void> Validator::checkCarried() const {
+  for (const CarriedSlot &slot : plan.carried) {
+    if (slot.segment >= plan.segments.size()) {
+      return bad("carried slots",
+                 outOf(slot.segment, plan.segments.size(), "segment"));
+    }
+    if (!fits(slot.sourceOffset, slot.bytes) ||
+        !fits(slot.offset, slot.bytes)) {
+      return bad("carried slots", "a byte range is out of range");
+    }
+  }
+  for (const Entry &entry : plan.entries) {
+    if (entry.carried.size() != plan.carried.size()) {
+      return bad("entry '" + entry.name + "'",
+                 std::to_string(entry.carried.size()) + " carried slots of " +
+                     std::to_string(plan.carried.size()));
+    }
+    for (const CarriedUse &use : entry.carried) {
+      for (uint32_t buffer : {use.first, use.last}) {
+        if (buffer >= plan.buffers.size()) {
+          return bad("entry '" + entry.name + "', carried slots",
+                     outOf(buffer, plan.buffers.size(), "buffer"));
         }
       }
     }
@@ -331,7 +361,8 @@ Result<void> Validator::checkEntry(const Entry &entry) const {
 
 Result<void> Validator::run() {
   for (Result<void> result :
-       {checkModel(), checkSegments(), checkBuffers(), checkStates()}) {
+       {checkModel(), checkSegments(), checkBuffers(), checkStates(),
+        checkCarried()}) {
     if (!result) {
       return result;
     }

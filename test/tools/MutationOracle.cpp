@@ -195,6 +195,8 @@ private:
                   bool lasts = false);
   void hazards(size_t step, const std::vector<Piece> &all) const;
   void finish();
+  void loadCarried();
+  void finishCarried();
 
   const Plan &plan;
   uint32_t index;
@@ -526,6 +528,54 @@ void Simulation::load() {
   }
 }
 
+/// The carried slots, as the load or an earlier run has left them.
+void Simulation::loadCarried() {
+  for (size_t i = 0; i < plan.carried.size(); ++i) {
+    const CarriedSlot &slot = plan.carried[i];
+    std::string where = "carried slot " + std::to_string(i);
+    if (slot.sourceOffset + slot.bytes > plan.segments[slot.segment].size) {
+      harm("touches bytes outside of a segment", where);
+    }
+    if (slot.offset + slot.bytes > owner.size()) {
+      harm("touches bytes outside of the arena", where);
+    }
+    for (uint64_t b = slot.offset; b < slot.offset + slot.bytes; ++b) {
+      if (guarded[b] || owner[b] != 0) {
+        harm("overwrites what must last", where);
+      }
+      owner[b] = static_cast<uint16_t>(entry.carried[i].first + 1);
+    }
+    dirty[entry.carried[i].first] = 1;
+  }
+}
+
+/// The carried slots are what the next run takes them for.
+void Simulation::finishCarried() {
+  for (size_t i = 0; i < plan.carried.size(); ++i) {
+    const CarriedSlot &slot = plan.carried[i];
+    std::string where = "carried slot " + std::to_string(i);
+    uint32_t last = entry.carried[i].last;
+    for (uint64_t b = slot.offset; b < slot.offset + slot.bytes; ++b) {
+      if (owner[b] != last + 1) {
+        harm("a carried slot is not filled again", where);
+      }
+    }
+    for (const Step &step : entry.steps) {
+      bool writes = step.kind == StepKind::Copy && step.buffer == last;
+      if (writes &&
+          (step.segment != slot.segment ||
+           step.sourceOffset - step.targetOffset != slot.sourceOffset)) {
+        harm("a carried slot holds other bytes", where);
+      }
+      for (const Operand &operand : step.operands) {
+        if (operand.buffer == last && operand.access != Access::Read) {
+          harm("a carried slot holds other bytes", where);
+        }
+      }
+    }
+  }
+}
+
 void Simulation::fillInputs() {
   std::vector<bool> filled(plan.buffers.size());
   for (const Port &port : entry.inputs) {
@@ -679,6 +729,7 @@ void Simulation::finish() {
   for (const Piece &piece : list) {
     readPiece(piece, "the state of the next run");
   }
+  finishCarried();
   // Steps of different streams.
   for (size_t i = 0; i < stepPieces.size(); ++i) {
     for (size_t j = i + 1; j < stepPieces.size(); ++j) {
@@ -708,6 +759,7 @@ void Simulation::run(const Values &symbols) {
     past = entry.symbols[i].isPast ? symbols[i] : past;
   }
   load();
+  loadCarried();
   fillInputs();
   stepPieces.assign(entry.steps.size(), {});
   for (size_t i = 0; i < entry.steps.size(); ++i) {

@@ -529,6 +529,37 @@ std::vector<Mutation> makeMutations() {
     entry.newTokens = otherExpr(d, entry, entry.newTokens);
     return true;
   });
+  add("carried slot changed", "the slots of equal bytes exchanged", true,
+      [](Draft &d) {
+        if (d.plan.carried.empty()) {
+          return false;
+        }
+        uint64_t which = d.below(d.plan.carried.size());
+        CarriedSlot &slot = d.plan.carried[which];
+        d.what = "carried slot " + number(which);
+        if (d.below(4) == 0) {
+          slot.segment = uint32_t(d.below(d.plan.segments.size()));
+          return true;
+        }
+        uint64_t *all[] = {&slot.sourceOffset, &slot.bytes, &slot.offset};
+        return move(*all[d.below(3)], shift(d));
+      });
+  add("carried buffer exchanged", "the same buffer", true, [=](Draft &d) {
+    uint32_t e = pick(d, d.plan.entries,
+                      [](const Entry &x) { return !x.carried.empty(); });
+    if (e == kNone) {
+      return false;
+    }
+    d.entries = {e};
+    CarriedUse &use =
+        d.plan.entries[e].carried[d.below(d.plan.entries[e].carried.size())];
+    uint32_t &side = d.coin() ? use.first : use.last;
+    uint32_t old = side;
+    side = d.coin() ? (d.coin() ? use.first : use.last)
+                    : pick(d, d.plan.buffers, slot);
+    d.what = "entry " + d.plan.entries[e].name;
+    return side != old && side != kNone;
+  });
   return all;
 }
 

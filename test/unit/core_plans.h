@@ -190,7 +190,9 @@ inline plan::Operand operand(uint32_t buffer, plan::Access access,
   return out;
 }
 
-enum class Placement { Resident, Streamed };
+/// Carried: the square matrix is in the slot when an entry starts, the output
+/// matrix replaces it, and the square matrix comes back for the next run.
+enum class Placement { Resident, Streamed, Carried };
 
 struct ModelOptions {
   Placement placement = Placement::Resident;
@@ -216,6 +218,7 @@ inline void addEntry(plan::Plan &plan, const std::string &name,
   using namespace plan;
   EntryBuilder b(plan, name);
   const bool streamed = options.placement == Placement::Streamed;
+  const bool carried = options.placement == Placement::Carried;
   const bool prefill = name != "decode";
   const uint32_t one = b.constant(1);
   const uint32_t width = b.constant(kWidth);
@@ -231,15 +234,20 @@ inline void addEntry(plan::Plan &plan, const std::string &name,
   // Steps 0, 1: copy the square matrix, say so. 2-5: embed, append, read, sum.
   // 6: wait, 7: multiply, 8: say that the slot is free. 9-11: copy the output
   // matrix into the same slot. 12: wait, 13: multiply. Without streaming the
-  // launches follow each other.
-  const uint32_t at[] = {streamed ? 2u : 0u, streamed ? 3u : 1u,
-                         streamed ? 4u : 2u, streamed ? 5u : 3u,
-                         streamed ? 7u : 4u, streamed ? 13u : 5u};
-  const uint32_t end = at[5] + 1;
+  // launches follow each other. Carried: 0-4 are the launches up to the
+  // product, 5-9 exchange the slot's matrix, 10 multiplies, 11-13 bring the
+  // square matrix back.
+  const uint32_t at[] = {
+      streamed ? 2u : 0u, streamed ? 3u : 1u,
+      streamed ? 4u : 2u, streamed ? 5u : 3u,
+      streamed ? 7u : 4u, streamed ? 13u : carried ? 10u : 5u};
+  const uint32_t end = carried ? 14 : at[5] + 1;
   const uint64_t squareBytes = plan.segments[1].size;
   const uint64_t outputBytes = plan.segments[2].size;
-  const uint64_t slot =
-      streamed ? room.take(std::max(squareBytes, outputBytes)) : 0;
+  const uint64_t slot = carried ? plan.carried[0].offset
+                        : streamed
+                            ? room.take(std::max(squareBytes, outputBytes))
+                            : 0;
 
   const uint32_t tokens =
       b.buffer(name + ".tokens", BufferKind::Input,
@@ -271,6 +279,16 @@ inline void addEntry(plan::Plan &plan, const std::string &name,
                             outputBytes, 10, at[5] + 1);
     b.copy(1, squareBuffer, squareBytes, Stream::Copy);
     b.sync(StepKind::Signal, Stream::Copy, 0);
+  }
+  uint32_t again = 0;
+  if (carried) {
+    squareBuffer = b.buffer(name + ".first", BufferKind::Staging, slot,
+                            squareBytes, 0, at[4] + 1);
+    outputBuffer = b.buffer(name + ".slot.output", BufferKind::Staging, slot,
+                            outputBytes, 7, at[5] + 1);
+    again = b.buffer(name + ".last", BufferKind::Staging, slot, squareBytes, 13,
+                     14);
+    b.entry().carried = {{squareBuffer, again}};
   }
 
   Step &embed = b.launch("embed", KernelId::Gather);
@@ -312,6 +330,13 @@ inline void addEntry(plan::Plan &plan, const std::string &name,
     b.sync(StepKind::Signal, Stream::Copy, 2);
     b.sync(StepKind::Wait, Stream::Compute, 2);
   }
+  if (carried) {
+    b.sync(StepKind::Signal, Stream::Compute, 0);
+    b.sync(StepKind::Wait, Stream::Copy, 0);
+    b.copy(2, outputBuffer, outputBytes, Stream::Copy);
+    b.sync(StepKind::Signal, Stream::Copy, 1);
+    b.sync(StepKind::Wait, Stream::Compute, 1);
+  }
   Step &second = b.launch("output", KernelId::Linear);
   second.operands = {
       operand(hidden, Access::Read, DType::F32, {one, one, width}),
@@ -319,6 +344,11 @@ inline void addEntry(plan::Plan &plan, const std::string &name,
               Packing::Panel64),
       operand(logits, Access::Write, DType::F32, {one, one, vocabulary})};
   second.ints = {0, static_cast<int64_t>(Activation::None)};
+  if (carried) {
+    b.sync(StepKind::Signal, Stream::Compute, 2);
+    b.sync(StepKind::Wait, Stream::Copy, 2);
+    b.copy(1, again, squareBytes, Stream::Copy);
+  }
 
   Port in;
   in.name = "input_ids";
@@ -440,6 +470,11 @@ inline std::string writeModel(const TemporaryFolder &folder,
   state.blockTokens = kBlock;
   state.buffer = 1;
   plan.states = {state};
+  if (options.placement == Placement::Carried) {
+    const uint64_t larger =
+        std::max(plan.segments[1].size, plan.segments[2].size);
+    plan.carried = {{1, 0, plan.segments[1].size, room.take(larger)}};
+  }
   if (options.prefill) {
     addEntry(plan, "prefill", options, room);
   }
