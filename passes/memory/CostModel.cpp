@@ -33,6 +33,7 @@ static void forEachField(RatesT &rates, Fn fn) {
   fn("hand_over_seconds", rates.handOverSeconds);
   fn("link", rates.link);
   fn("link_seconds", rates.linkSeconds);
+  fn("copy_seconds", rates.copySeconds);
   fn("cached_file_bytes", rates.cachedFileBytes);
   fn("small_copy_bytes", rates.smallCopyBytes);
   fn("cached_link", rates.cachedLink);
@@ -115,8 +116,8 @@ CostModel::CostModel(ModuleOp module, const Rates &rates) : rates(rates) {
   }
 }
 
-double CostModel::copy(uint64_t bytes) const {
-  return copySeconds(bytes, fileBytes, rates);
+CopyTime CostModel::copy(uint64_t bytes) const {
+  return copyTime(bytes, fileBytes, rates);
 }
 
 graph::SymbolValues CostModel::typical(planir::EntryOp entry) {
@@ -190,7 +191,8 @@ CostModel::steps(planir::EntryOp entry,
       step.seconds = time.seconds;
       step.bound = time.bound;
     } else if (auto copy = dyn_cast<planir::CopyOp>(op)) {
-      step.seconds = this->copy(copy.getBytes());
+      CopyTime time = this->copy(copy.getBytes());
+      step.seconds = time.seconds + time.latency;
     }
   }
   return out;
@@ -220,7 +222,9 @@ CostModel::cost(planir::EntryOp entry,
       list.push_back(SimulatedStep::wait(
           stream(wait.getStream()), static_cast<uint32_t>(wait.getEvent())));
     } else if (auto copy = dyn_cast<planir::CopyOp>(op)) {
-      list.push_back(SimulatedStep::work(Stream::Copy, step.seconds));
+      CopyTime time = this->copy(copy.getBytes());
+      list.push_back(
+          SimulatedStep::work(Stream::Copy, time.seconds, time.latency));
       out.copiedBytes += copy.getBytes();
     } else if (isa<planir::LaunchOp>(op)) {
       list.push_back(SimulatedStep::work(Stream::Compute, step.seconds));

@@ -81,8 +81,7 @@ public:
     return cost(entry, typical(entry));
   }
 
-  /// Seconds of one copy of so many bytes.
-  double copy(uint64_t bytes) const;
+  CopyTime copy(uint64_t bytes) const;
 
   /// The speed of compute while a copy runs, in (0, 1]. A copy out of the page
   /// cache is a thread's work, which compute then lacks.

@@ -189,7 +189,7 @@ std::optional<Choice> fill(const PlacementModel &model, uint64_t tile,
 } // namespace
 
 /// Bytes of a piece, largest first; 0: a unit.
-static constexpr uint64_t kTiles[] = {32 << 20,  8 << 20,  2 << 20,
+static constexpr uint64_t kTiles[] = {32 << 20,  8 << 20,  4 << 20, 2 << 20,
                                       512 << 10, 64 << 10, 0};
 /// The largest group that remains where everything is cut into units, apart
 /// from what streams as a whole.
@@ -205,6 +205,15 @@ static uint64_t smallestPiece(const PlacementModel &model) {
     }
   }
   return bytes;
+}
+
+/// What the link moves while a thread that should begin the next copy has to
+/// wait for a core, but no more than a small part of the arena.
+static uint64_t steadyWindow(const PlacementModel &model, uint64_t capacity) {
+  constexpr double kLateSeconds = 4e-3;
+  constexpr uint64_t kPart = 32;
+  double bytes = model.costs.machine().link * kLateSeconds;
+  return std::min(static_cast<uint64_t>(bytes), capacity / kPart);
 }
 
 /// Predictions that differ by less say nothing.
@@ -267,6 +276,7 @@ Choice choosePlanned(const PlacementModel &model, const MinimumPlan &minimum,
     uint64_t streamed = 0;
   };
   uint64_t unit = smallestPiece(model);
+  uint64_t steady = steadyWindow(model, capacity);
   std::vector<Setting> settings;
   double best = INFINITY;
   for (uint64_t tile : kTiles) {
@@ -275,7 +285,8 @@ Choice choosePlanned(const PlacementModel &model, const MinimumPlan &minimum,
     }
     double before = best;
     uint64_t piece = std::max(tile, unit);
-    for (uint64_t window : {4 * piece, 2 * piece, 2 * largest, uint64_t{0}}) {
+    for (uint64_t window :
+         {8 * piece, 4 * piece, 2 * piece, 2 * largest, uint64_t{0}}) {
       if (std::optional<Choice> found = fill(model, tile, window, capacity)) {
         found->wraps = wrapsWell(model, *found, capacity);
         settings.push_back({tile, window, *found, cost(model, *found),
@@ -285,15 +296,21 @@ Choice choosePlanned(const PlacementModel &model, const MinimumPlan &minimum,
     }
     // Finer ones take longer to plan; most of the time they gain nothing.
     constexpr double kWorthwhile = 0.99;
-    if (before != INFINITY && best > before * kWorthwhile) {
+    if (before != INFINITY && best > before * kWorthwhile &&
+        8 * piece <= steady) {
       break;
     }
   }
   // Among those that are as good as the best as far as a prediction can tell,
-  // the one that streams least: it suffers least where the link is slower.
+  // one whose window rides out a late thread, in several pieces (reads in
+  // flight complete together), and of these the one that streams least: it
+  // suffers least where the link is slower.
   auto key = [&](const Setting &s) {
-    return std::tuple(s.cost > best * kAsGood ? s.cost : best, s.streamed,
-                      s.cost, UINT64_MAX - s.tile, UINT64_MAX - s.window);
+    bool isSteady =
+        s.window >= steady && s.window >= 4 * std::max(s.tile, unit);
+    return std::tuple(s.cost > best * kAsGood ? s.cost : best, !isSteady,
+                      s.streamed, s.cost, UINT64_MAX - s.tile,
+                      UINT64_MAX - s.window);
   };
   std::sort(
       settings.begin(), settings.end(),

@@ -434,31 +434,27 @@ double PlacementModel::seconds(const EntryInfo &entry,
   std::vector<uint32_t> arrival(schedule.carried); // per group
   size_t refilled = 0;
   size_t waited = schedule.carried;
-  auto copies = [&](const StreamGroup &group, bool isAhead) {
+  auto copies = [&](const StreamGroup &group) {
     uint32_t go = events++;
     steps.push_back(SimulatedStep::signal(Stream::Compute, go));
     steps.push_back(SimulatedStep::wait(Stream::Copy, go));
-    // Several reads are in flight: only what is waited for at once pays the
-    // latency.
-    double latency = isAhead ? 0 : costs.copy(0);
     for (const StreamRange &range : group.ranges) {
-      steps.push_back(SimulatedStep::work(
-          Stream::Copy, costs.copy(range.bytes) - costs.copy(0) + latency +
-                            rates.launchSeconds));
+      CopyTime time = costs.copy(range.bytes);
+      steps.push_back(
+          SimulatedStep::work(Stream::Copy, time.seconds, time.latency));
     }
   };
   for (uint32_t piece = 0; piece <= schedule.pieces.size(); ++piece) {
     while (arrival.size() < schedule.groups.size() &&
            schedule.groups[arrival.size()].issue == piece) {
-      const StreamGroup &group = schedule.groups[arrival.size()];
-      copies(group, group.issue != group.reader);
+      copies(schedule.groups[arrival.size()]);
       arrival.push_back(events++);
       steps.push_back(SimulatedStep::signal(Stream::Copy, arrival.back()));
     }
     for (; refilled < schedule.refills.size() &&
            schedule.refills[refilled].issue == piece;
          ++refilled) {
-      copies(schedule.groups[schedule.refills[refilled].group], true);
+      copies(schedule.groups[schedule.refills[refilled].group]);
     }
     if (piece == schedule.pieces.size()) {
       break;

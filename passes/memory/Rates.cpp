@@ -98,12 +98,17 @@ LaunchTime timeOf(const Work &work, double workingSet, const Rates &rates) {
   return out;
 }
 
-double copySeconds(uint64_t bytes, uint64_t fileBytes, const Rates &rates) {
+CopyTime copyTime(uint64_t bytes, uint64_t fileBytes, const Rates &rates) {
   auto count = static_cast<double>(bytes);
   if (fileBytes <= rates.cachedFileBytes || bytes < rates.smallCopyBytes) {
-    return rates.cachedLinkSeconds + count / rates.cachedLink;
+    return {rates.cachedLinkSeconds + count / rates.cachedLink, 0};
   }
-  return rates.linkSeconds + count / rates.link;
+  return {rates.copySeconds + count / rates.link, rates.linkSeconds};
+}
+
+double copySeconds(uint64_t bytes, uint64_t fileBytes, const Rates &rates) {
+  CopyTime time = copyTime(bytes, fileBytes, rates);
+  return time.seconds + time.latency;
 }
 
 } // namespace llmc::memory

@@ -63,6 +63,8 @@ struct Rates {
   /// The link: bytes per second, and the time before the first byte.
   double link = 4e9;
   double linkSeconds = 60e-6;
+  /// What a copy costs the link beside its bytes, however many are in flight.
+  double copySeconds = 2e-6;
   /// What the transfer engine reads through the page cache (runtime/io):
   /// weights files that are not larger, and small copies.
   uint64_t cachedFileBytes = uint64_t(32) << 20;
@@ -88,7 +90,15 @@ struct LaunchTime {
 /// not fit the cache has left it before the next run comes.
 LaunchTime timeOf(const Work &work, double workingSet, const Rates &rates);
 
-/// Seconds of one copy over the link, from a weights file of `fileBytes`.
+/// One copy over the link. Several reads are in flight, so only a copy that
+/// finds the link idle pays the latency.
+struct CopyTime {
+  double seconds = 0;
+  double latency = 0;
+};
+CopyTime copyTime(uint64_t bytes, uint64_t fileBytes, const Rates &rates);
+
+/// Seconds of one copy alone, from a weights file of `fileBytes`.
 double copySeconds(uint64_t bytes, uint64_t fileBytes, const Rates &rates);
 
 } // namespace llmc::memory

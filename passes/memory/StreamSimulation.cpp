@@ -13,6 +13,7 @@ struct Queue {
   std::vector<const SimulatedStep *> steps;
   size_t next = 0;
   double left = 0; // seconds of steps[next]; 0: not begun
+  bool idle = true;
 
   bool isDone() const { return next == steps.size(); }
   const SimulatedStep &head() const { return *steps[next]; }
@@ -28,10 +29,12 @@ struct Queue {
         happened[head().event] = true;
       } else if (head().kind == SimulatedStep::Kind::Wait) {
         if (!happened[head().event]) {
+          idle = true;
           break;
         }
       } else if (head().seconds > 0) {
-        left = head().seconds;
+        left = head().seconds + (idle ? head().latency : 0);
+        idle = false;
         break;
       }
     }

@@ -22,16 +22,17 @@ struct SimulatedStep {
   Kind kind = Kind::Work;
   Stream stream = Stream::Compute;
   double seconds = 0; // Work, with its stream alone
+  double latency = 0; // Work: more, if the stream was idle before
   uint32_t event = 0; // Signal, Wait
 
-  static SimulatedStep work(Stream stream, double seconds) {
-    return {Kind::Work, stream, seconds, 0};
+  static SimulatedStep work(Stream stream, double seconds, double latency = 0) {
+    return {Kind::Work, stream, seconds, latency, 0};
   }
   static SimulatedStep signal(Stream stream, uint32_t event) {
-    return {Kind::Signal, stream, 0, event};
+    return {Kind::Signal, stream, 0, 0, event};
   }
   static SimulatedStep wait(Stream stream, uint32_t event) {
-    return {Kind::Wait, stream, 0, event};
+    return {Kind::Wait, stream, 0, 0, event};
   }
 };
 

@@ -39,6 +39,20 @@ void CopyStream::start(const Schedule &newSchedule, uint32_t newEntry,
   requested.notify_all();
 }
 
+void CopyStream::nudge(uint32_t epoch) {
+  // Where the walking thread reads itself, a read belongs where it is waited
+  // for.
+  if (engine.method() == io::Method::Cached) {
+    return;
+  }
+  std::unique_lock<std::mutex> hold(turn, std::try_to_lock);
+  if (hold && current == epoch && !events.aborted(epoch)) {
+    engine.pump(false); // makes room
+    issue();
+    engine.pump(false);
+  }
+}
+
 void CopyStream::help(uint32_t event, uint32_t epoch) {
   std::unique_lock<std::mutex> hold(turn, std::try_to_lock);
   if (hold && current == epoch) {

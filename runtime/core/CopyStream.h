@@ -51,6 +51,11 @@ public:
   /// Starts the copy stream of one run. `entry` is the schedule's index.
   void start(const Schedule &schedule, uint32_t entry, uint32_t epoch);
 
+  /// Called by the compute stream when it has signalled: begins what may begin
+  /// now, unless the thread is at it. The scheduler may keep the thread waiting
+  /// for milliseconds while all cores compute, and the link would idle.
+  void nudge(uint32_t epoch);
+
   /// Called by the compute stream before it waits for `event`: walks the copy
   /// stream up to there, unless the thread is at it.
   void help(uint32_t event, uint32_t epoch);

@@ -134,6 +134,9 @@ Result<void> Executor::runStreams(uint32_t entry) {
       break;
     case StepKind::Signal:
       events->signal(action.event, epoch);
+      if (copying) {
+        copies->nudge(epoch);
+      }
       break;
     case StepKind::Wait:
       if (copying && !events->signalled(action.event, epoch)) {

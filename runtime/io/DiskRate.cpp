@@ -60,12 +60,14 @@ private:
 
 /// Reads the range from its beginning with as many requests in flight as the
 /// backend takes, until the time is up; at its end it starts over, or stops if
-/// `once`. 0 if a read fails.
+/// `once`. They go round the whole buffer: one that stays in the cache would
+/// give more than any weights get. 0 if a read fails.
 double rate(ReadBackend &backend, const FileRange &range, uint8_t *buffer,
             uint64_t requestBytes, bool direct, bool once, double seconds) {
   const auto depth = static_cast<uint32_t>(
       std::min<uint64_t>(backend.capacity(), kBufferBytes / requestBytes));
   uint64_t at = range.first;
+  uint64_t place = 0;
   uint64_t total = 0;
   uint32_t inFlight = 0;
   bool failed = false;
@@ -82,9 +84,11 @@ double rate(ReadBackend &backend, const FileRange &range, uint8_t *buffer,
       return;
     }
     const uint64_t bytes = std::min(requestBytes, range.last - at);
-    backend.begin({at, buffer + tag * requestBytes,
-                   static_cast<uint32_t>(bytes), tag, direct});
+    backend.begin(
+        {at, buffer + place, static_cast<uint32_t>(bytes), tag, direct});
     at += bytes;
+    place =
+        (place + requestBytes) % (kBufferBytes / requestBytes * requestBytes);
     ++inFlight;
   };
   for (uint32_t tag = 0; tag < depth; ++tag) {
@@ -108,71 +112,86 @@ void drop(const FileRange &range) {
 
 } // namespace
 
-std::vector<plan::DiskWay> measureDisk(const FileRange &range, double seconds) {
-  std::vector<plan::DiskWay> ways;
-  if (range.first >= range.last) {
-    return ways;
-  }
-  const auto keep = [&](const char *method, bool huge, uint32_t depth,
-                        uint64_t requestBytes, double found) {
-    if (found > 0) {
-      ways.push_back({method, huge, depth, requestBytes, found});
-    }
-  };
-  const auto threads = [&](Buffer &buffer, bool pages, uint32_t depth,
-                           uint64_t requestBytes) {
-    keep("direct", pages, depth, requestBytes,
-         rate(*createThreadBackend(range.files, depth, false), range,
-              buffer.base, requestBytes, true, false, seconds));
-  };
-  const auto uring = [&](Buffer &buffer, bool pages, uint32_t depth,
-                         uint64_t requestBytes, bool registered) {
-    int error = 0;
-    std::unique_ptr<ReadBackend> backend =
-        createUringBackend(range.files, depth,
-                           registered ? std::span(buffer.base, kBufferBytes)
-                                      : std::span<uint8_t>(),
-                           error);
-    if (backend) {
-      keep(registered ? "uring-registered" : "uring", pages, depth,
-           requestBytes,
-           rate(*backend, range, buffer.base, requestBytes, true, false,
-                seconds));
-    }
-  };
-  // One buffer at a time: the memory may be as tight as the plan's budget.
-  if (range.files.direct >= 0) {
-    Buffer small(false);
-    if (small.base) {
-      threads(small, false, 4, kMiB);
-      uring(small, false, 4, kMiB, false);
-    }
-  }
-  Buffer huge(true);
-  if (!huge.base) {
-    return ways;
-  }
-  for (uint32_t depth : {1u, 2u, 4u}) {
+/// The rate of one way, over `seconds`; 0 if it cannot be had.
+static double measureWay(const FileRange &range, const plan::DiskWay &way,
+                         Buffer &buffer, double seconds) {
+  const auto depth = static_cast<uint32_t>(way.depth);
+  const bool buffered = way.method == "buffered";
+  std::unique_ptr<ReadBackend> backend;
+  if (buffered) {
     drop(range);
-    keep("buffered", true, depth, kMiB,
-         rate(*createThreadBackend(range.files, depth, true), range, huge.base,
-              kMiB, false, true, seconds));
+    backend = createThreadBackend(range.files, depth, true);
+  } else if (way.method == "direct") {
+    backend = createThreadBackend(range.files, depth, false);
+  } else {
+    int error = 0;
+    backend = createUringBackend(range.files, depth,
+                                 way.method == "uring-registered"
+                                     ? std::span(buffer.base, kBufferBytes)
+                                     : std::span<uint8_t>(),
+                                 error);
   }
-  if (range.files.direct < 0) {
+  return backend ? rate(*backend, range, buffer.base, way.requestBytes,
+                        !buffered, buffered, seconds)
+                 : 0;
+}
+
+static std::vector<plan::DiskWay> allWays(bool direct) {
+  std::vector<plan::DiskWay> ways;
+  for (uint32_t depth : {1u, 2u, 4u}) {
+    ways.push_back({"buffered", true, depth, kMiB});
+  }
+  if (!direct) {
     return ways;
   }
+  ways.push_back({"direct", false, 4, kMiB});
+  ways.push_back({"uring", false, 4, kMiB});
   for (uint32_t depth : {1u, 2u, 4u, 8u}) {
-    threads(huge, true, depth, 2 * kMiB);
+    ways.push_back({"direct", true, depth, 2 * kMiB});
   }
   for (uint32_t depth : {1u, 4u, 8u, 16u}) {
-    uring(huge, true, depth, kMiB, false);
+    ways.push_back({"uring", true, depth, kMiB});
   }
   for (uint32_t depth : {4u, 8u, 16u}) {
-    uring(huge, true, depth, 2 * kMiB, false);
+    ways.push_back({"uring", true, depth, 2 * kMiB});
   }
-  uring(huge, true, 4, 4 * kMiB, false);
-  uring(huge, true, 16, 2 * kMiB, true);
-  uring(huge, true, 16, kMiB, true);
+  ways.push_back({"uring", true, 4, 4 * kMiB});
+  ways.push_back({"uring-registered", true, 16, 2 * kMiB});
+  ways.push_back({"uring-registered", true, 16, kMiB});
+  return ways;
+}
+
+std::vector<plan::DiskWay> measureDisk(const FileRange &range, double glance,
+                                       double sustained) {
+  if (range.first >= range.last) {
+    return {};
+  }
+  std::vector<plan::DiskWay> ways = allWays(range.files.direct >= 0);
+  const auto measure = [&](plan::DiskWay &way, double seconds) {
+    // One buffer at a time: the memory may be as tight as the plan's budget.
+    Buffer buffer(way.hugePages);
+    way.bytesPerSecond =
+        buffer.base ? measureWay(range, way, buffer, seconds) : 0;
+  };
+  for (plan::DiskWay &way : ways) {
+    measure(way, glance);
+  }
+  std::erase_if(ways, [](const auto &way) { return way.bytesPerSecond <= 0; });
+  // The best of many glances is a lucky one. The first is measured for longer
+  // until the one that is first then has been.
+  std::vector<bool> known(ways.size(), false);
+  while (!ways.empty()) {
+    const auto best = std::max_element(
+        ways.begin(), ways.end(), [](const auto &a, const auto &b) {
+          return a.bytesPerSecond < b.bytesPerSecond;
+        });
+    const auto index = static_cast<size_t>(best - ways.begin());
+    if (known[index]) {
+      break;
+    }
+    known[index] = true;
+    measure(*best, sustained);
+  }
   return ways;
 }
 

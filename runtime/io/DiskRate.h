@@ -29,9 +29,11 @@ struct FileRange {
   uint64_t last = 0;
 };
 
-/// Every way that this machine allows, about `seconds` each, with at most 32
-/// MiB of buffers. Ways that fail are left out.
-std::vector<plan::DiskWay> measureDisk(const FileRange &range, double seconds);
+/// Every way that this machine allows, with at most 32 MiB of buffers: about
+/// `glance` seconds each, and those that come out first `sustained` seconds.
+/// Ways that fail are left out.
+std::vector<plan::DiskWay> measureDisk(const FileRange &range, double glance,
+                                       double sustained);
 
 /// Bytes per second of reading the range through the page cache when it is
 /// there already, by one thread and by two; the best. 0 if that fails.

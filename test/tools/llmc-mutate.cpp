@@ -113,6 +113,7 @@ int main(int argc, char **argv) {
   if (samples) {
     plans.emplace_back("sample", plan::test::samplePlan());
     plans.emplace_back("two entries", plan::test::twoEntries());
+    plans.emplace_back("carried slot", plan::test::carriedSlot());
   }
   for (const std::string &file : files) {
     plans.emplace_back(file, readPlan(file));

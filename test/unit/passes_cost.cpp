@@ -325,6 +325,7 @@ TEST(Rates, OverheadBindsTinyLaunches) {
 TEST(Rates, CopiesPayLatencyAndBytes) {
   Rates rates = plainRates();
   rates.linkSeconds = 1e-3;
+  rates.copySeconds = 0;
   rates.cachedFileBytes = 5000;
   rates.smallCopyBytes = 100;
   rates.cachedLink = 10e9;
@@ -459,6 +460,23 @@ TEST(StreamSimulation, CopiesSlowComputeWhileTheyRun) {
   ASSERT_TRUE(run);
   EXPECT_NEAR(run->seconds, 8, 1e-9);
   EXPECT_NEAR(run->computeSeconds, 8, 1e-9);
+}
+
+TEST(StreamSimulation, OnlyACopyThatFindsTheLinkIdlePaysLatency) {
+  using Stream = SimulatedStep::Stream;
+  // Two copies at once, then one that waits for 10 seconds of compute.
+  std::vector<SimulatedStep> steps = {
+      SimulatedStep::work(Stream::Copy, 2, 0.5),
+      SimulatedStep::work(Stream::Copy, 2, 0.5),
+      SimulatedStep::work(Stream::Compute, 10),
+      SimulatedStep::signal(Stream::Compute, 0),
+      SimulatedStep::wait(Stream::Copy, 0),
+      SimulatedStep::work(Stream::Copy, 2, 0.5),
+  };
+  std::optional<SimulatedRun> run = simulate(steps);
+  ASSERT_TRUE(run);
+  EXPECT_DOUBLE_EQ(run->linkSeconds, 0.5 + 2 + 2 + 0.5 + 2);
+  EXPECT_DOUBLE_EQ(run->seconds, 10 + 0.5 + 2);
 }
 
 TEST(StreamSimulation, TheEndWaitsForBothStreams) {

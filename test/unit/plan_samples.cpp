@@ -182,6 +182,54 @@ Plan twoEntries() {
   return plan;
 }
 
+Plan carriedSlot() {
+  Plan plan = twoEntries();
+  auto named = [&](const std::string &name) -> Buffer & {
+    return plan.buffers[bufferNamed(plan, name)];
+  };
+  auto isLaunch = [](const Step &step) {
+    return step.kind == StepKind::Launch;
+  };
+  Step refill = plan.entries[0].steps[2];
+  plan.carried = {{refill.segment, 0, refill.bytes, named("slot").offset}};
+  Buffer last = named("slot");
+  last.name = "slot.last";
+  last.start = 5;
+  last.end = 7;
+  refill.buffer = static_cast<uint32_t>(plan.buffers.size());
+  plan.buffers.push_back(last);
+  for (Entry &entry : plan.entries) {
+    std::vector<Step> launches;
+    std::copy_if(entry.steps.begin(), entry.steps.end(),
+                 std::back_inserter(launches), isLaunch);
+    entry.steps = launches;
+  }
+  Step signal;
+  signal.kind = StepKind::Signal;
+  signal.event = 0;
+  Step wait = signal;
+  wait.kind = StepKind::Wait;
+  wait.stream = Stream::Copy;
+  std::vector<Step> &steps = plan.entries[0].steps;
+  steps.insert(steps.begin() + 3, {signal, wait, refill});
+  plan.entries[1].numEvents = 0;
+  plan.entries[1].streamedBytes = 0;
+  const auto live = [&](const char *name, uint32_t start, uint32_t end) {
+    named(name).start = start;
+    named(name).end = end;
+  };
+  live("slot", 0, 3);
+  live("x", 0, 3);
+  live("y", 2, 7);
+  live("slot2", 0, 4);
+  live("x2", 0, 3);
+  live("y2", 2, 4);
+  plan.entries[0].carried = {{bufferNamed(plan, "slot"), refill.buffer}};
+  plan.entries[1].carried = {
+      {bufferNamed(plan, "slot2"), bufferNamed(plan, "slot2")}};
+  return plan;
+}
+
 uint32_t bufferNamed(const Plan &plan, const std::string &name) {
   for (uint32_t i = 0; i < plan.buffers.size(); ++i) {
     if (plan.buffers[i].name == name) {

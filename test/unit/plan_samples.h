@@ -42,6 +42,14 @@ Plan samplePlan();
 /// names but for a 2 at the end, and lie at the same addresses.
 Plan twoEntries();
 
+/// Two entries with the slot carried. "main" reads it without a copy and fills
+/// it again beside its last step; "again" leaves it alone:
+///
+///   main: 0 gather, 1 append, 2 linear, 3 signal 0, 4 wait 0 (copy stream),
+///   5 copy (copy stream), 6 pointwise; slot [0, 3), slot.last [5, 7)
+///   again: 0 gather, 1 append, 2 linear, 3 pointwise; slot2 [0, 4)
+Plan carriedSlot();
+
 /// The index of the buffer of that name; the test fails if there is none.
 uint32_t bufferNamed(const Plan &plan, const std::string &name);
 

@@ -23,7 +23,7 @@ double tool::probeLink(const WeightsSource &source, uint64_t bytes,
   if (fstat(source.fd, &info) != 0) {
     return 0;
   }
-  constexpr double kSecondsPerWay = 0.1;
+  constexpr double kGlance = 0.05, kSustained = 0.6; // seconds
   io::FileRange range;
   range.first = (source.base + 4095) / 4096 * 4096;
   range.last = static_cast<uint64_t>(info.st_size);
@@ -34,11 +34,11 @@ double tool::probeLink(const WeightsSource &source, uint64_t bytes,
   range.files.buffered = io::reopen(source.fd, source.path, O_RDONLY);
   range.files.direct = io::openDirect(source.fd).fd;
   double best = 0;
-  for (const plan::DiskWay &way : io::measureDisk(range, kSecondsPerWay)) {
+  for (const plan::DiskWay &way : io::measureDisk(range, kGlance, kSustained)) {
     best = std::max(best, way.bytesPerSecond);
   }
   if (method == io::Method::Cached) {
-    best = std::max(best, io::measureCached(range, kSecondsPerWay));
+    best = std::max(best, io::measureCached(range, kGlance));
   }
   for (int fd : {range.files.buffered, range.files.direct}) {
     if (fd >= 0) {

@@ -118,7 +118,8 @@ static Result<plan::DiskHardware> probeDisk(const ProbeOptions &options) {
   range.files.buffered = file->fd;
   range.files.direct = io::openDirect(file->fd).fd;
   range.last = bytes;
-  disk.ways = io::measureDisk(range, options.quick ? 0.06 : 0.3);
+  disk.ways = io::measureDisk(range, options.quick ? 0.04 : 0.1,
+                              options.quick ? 0.2 : 1.0);
   disk.latencySeconds = io::measureLatency(range, options.quick ? 50 : 500);
   if (range.files.direct >= 0) {
     close(range.files.direct);

@@ -5,7 +5,7 @@
 // 1000.
 module attributes {plan.rates = {f32 = [1.0e9, 1.0e9], attention = [1.0e9, 1.0e9], elementwise = 1.0e9,
     score_seconds = 1.0e-9, memory = 1.0e9, scattered = 1.0e9, cache = 1.0e9, threads = 1.0,
-    launch_seconds = 0.0, hand_over_seconds = 0.0, link = 5.0e8, link_seconds = 1.0e-6,
+    launch_seconds = 0.0, hand_over_seconds = 0.0, link = 5.0e8, link_seconds = 1.0e-6, copy_seconds = 0.0,
     cached_file_bytes = 0.0, compute_while_copying = 1.0}} {
 plan.segment @segment.t size 4096000 {kind = "raw"} from [@t]
 plan.segment @segment.w size 1048576 {kind = "panel64", layout = "nk", n = 512, k = 512, dtype = "f32"} from [@w]
