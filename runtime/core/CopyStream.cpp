@@ -11,9 +11,9 @@
 
 using namespace llmc;
 
-CopyStream::CopyStream(io::TransferEngine &engine, FirstUse &firstUse,
+CopyStream::CopyStream(const CopySources &sources, FirstUse &firstUse,
                        Events &events, Profiler *profiler, size_t longest)
-    : engine(engine), firstUse(firstUse), events(events), profiler(profiler),
+    : sources(sources), firstUse(firstUse), events(events), profiler(profiler),
       pending(longest), thread([this] { loop(); }) {
   started.wait(false); // its first touches are part of the load
 }
@@ -42,14 +42,16 @@ void CopyStream::start(const Schedule &newSchedule, uint32_t newEntry,
 void CopyStream::nudge(uint32_t epoch) {
   // Where the walking thread reads itself, a read belongs where it is waited
   // for.
-  if (engine.method() == io::Method::Cached) {
-    return;
+  for (io::TransferEngine *engine : {sources.weights, sources.spilled}) {
+    if (engine && engine->method() == io::Method::Cached) {
+      return;
+    }
   }
   std::unique_lock<std::mutex> hold(turn, std::try_to_lock);
   if (hold && current == epoch && !events.aborted(epoch)) {
-    engine.pump(false); // makes room
+    pump(); // makes room
     issue();
-    engine.pump(false);
+    pump();
   }
 }
 
@@ -65,7 +67,7 @@ CopyFailure CopyStream::finish(uint32_t epoch) {
   std::lock_guard<std::mutex> hold(turn);
   if (current == epoch) {
     advance(plan::kNone);
-    engine.drain(); // after an abort, reads are still in flight
+    sources.drain(); // after an abort, reads are still in flight
   }
   return failure;
 }
@@ -73,20 +75,74 @@ CopyFailure CopyStream::finish(uint32_t epoch) {
 CopyFailure CopyStream::copyNow(const Action &action) {
   std::lock_guard<std::mutex> hold(turn);
   CopyFailure result;
-  while (!engine.failure().failed &&
-         (engine.full() || engine.conflicts(action.target, action.bytes))) {
-    engine.pump(true);
+  while (!readFailed(result) && blocked(action)) {
+    for (io::TransferEngine *engine : {sources.weights, sources.spilled}) {
+      if (engine) {
+        engine->pump(true);
+      }
+    }
   }
-  const uint64_t transfer =
-      engine.begin(action.fileOffset, action.target, action.bytes);
-  while (!engine.failure().failed && engine.completed() <= transfer) {
-    engine.pump(true);
+  Pending own;
+  if (!result.failed()) {
+    begin(action, own);
   }
-  result.read = engine.failure();
-  if (!result.read.failed && !firstUse.arrived(action)) {
+  while (!readFailed(result) && !complete(action, own)) {
+    sources.of(action)->pump(true);
+  }
+  if (!result.failed() && action.kind == plan::StepKind::Copy &&
+      !firstUse.arrived(action)) {
     result.damaged = action.segment;
   }
   return result;
+}
+
+void CopyStream::pump() {
+  for (io::TransferEngine *engine : {sources.weights, sources.spilled}) {
+    if (engine) {
+      engine->pump(false);
+    }
+  }
+}
+
+bool CopyStream::blocked(const Action &action) const {
+  for (io::TransferEngine *engine : {sources.weights, sources.spilled}) {
+    if (engine && engine->conflicts(action.target, action.bytes)) {
+      return true;
+    }
+  }
+  return sources.of(action)->full();
+}
+
+void CopyStream::begin(const Action &action, Pending &pending) {
+  SpillFile::Piece piece{action.fileOffset, action.bytes};
+  if (action.kind == plan::StepKind::Restore) {
+    piece = sources.spill->restore(action);
+  }
+  pending.isEmpty = piece.bytes == 0;
+  if (!pending.isEmpty) {
+    pending.transfer =
+        sources.of(action)->begin(piece.offset, action.target, piece.bytes);
+  }
+}
+
+bool CopyStream::complete(const Action &action, const Pending &pending) const {
+  return pending.isEmpty || sources.of(action)->completed() > pending.transfer;
+}
+
+bool CopyStream::readFailed(CopyFailure &failure) const {
+  for (io::TransferEngine *engine : {sources.weights, sources.spilled}) {
+    if (engine && engine->failure().failed) {
+      failure.read = engine->failure();
+      failure.below = engine == sources.spilled;
+      return true;
+    }
+  }
+  return false;
+}
+
+static bool isTransfer(const Action &action) {
+  return action.kind == plan::StepKind::Copy ||
+         action.kind == plan::StepKind::Restore;
 }
 
 void CopyStream::loop() {
@@ -118,12 +174,11 @@ uint32_t CopyStream::issue() {
   for (; issued < order.size(); ++issued) {
     const Action &action = schedule->actions[order[issued]];
     pending[issued].begin = profiler ? nowNanoseconds() : 0;
-    if (action.kind == plan::StepKind::Copy) {
-      if (engine.full() || engine.conflicts(action.target, action.bytes)) {
+    if (isTransfer(action)) {
+      if (blocked(action)) {
         return plan::kNone;
       }
-      pending[issued].transfer =
-          engine.begin(action.fileOffset, action.target, action.bytes);
+      begin(action, pending[issued]);
     } else if (action.kind == plan::StepKind::Wait &&
                !events.signalled(action.event, current)) {
       return action.event;
@@ -135,11 +190,11 @@ uint32_t CopyStream::issue() {
 bool CopyStream::retire() {
   for (; retired < issued; ++retired) {
     const Action &action = schedule->actions[schedule->copyOrder[retired]];
-    if (action.kind == plan::StepKind::Copy) {
-      if (engine.completed() <= pending[retired].transfer) {
+    if (isTransfer(action)) {
+      if (!complete(action, pending[retired])) {
         break;
       }
-      if (!firstUse.arrived(action)) {
+      if (action.kind == plan::StepKind::Copy && !firstUse.arrived(action)) {
         failure.damaged = action.segment;
         return false;
       }
@@ -151,11 +206,7 @@ bool CopyStream::retire() {
                        nowNanoseconds());
     }
   }
-  if (engine.failure().failed) {
-    failure.read = engine.failure();
-    return false;
-  }
-  return true;
+  return !readFailed(failure);
 }
 
 uint32_t CopyStream::advance(uint32_t until) {
@@ -167,7 +218,7 @@ uint32_t CopyStream::advance(uint32_t until) {
     const size_t before = retired;
     const uint32_t missing = issue();
     // What has just arrived makes room before its checksum takes time.
-    engine.pump(false);
+    pump();
     if (!retire()) {
       events.abort(current);
       return plan::kNone;
@@ -178,9 +229,11 @@ uint32_t CopyStream::advance(uint32_t until) {
     if (retired != before) {
       continue;
     }
-    if (engine.idle()) {
+    if (retired == issued) {
       return missing;
     }
-    engine.pump(true);
+    // The oldest that is not complete; both files go on meanwhile.
+    const Action &oldest = schedule->actions[schedule->copyOrder[retired]];
+    sources.of(oldest)->pump(true);
   }
 }

@@ -22,6 +22,7 @@
 #include "runtime/core/FirstUse.h"
 #include "runtime/core/Profiler.h"
 #include "runtime/core/Schedule.h"
+#include "runtime/core/SpillFile.h"
 #include "runtime/io/TransferEngine.h"
 
 #include <atomic>
@@ -31,9 +32,31 @@
 
 namespace llmc {
 
+/// What copies read from: the weights file and the spill file; nullptr for what
+/// the plan has not.
+struct CopySources {
+  io::TransferEngine *weights = nullptr;
+  io::TransferEngine *spilled = nullptr;
+  SpillFile *spill = nullptr; // behind `spilled`
+
+  bool any() const { return weights || spilled; }
+  io::TransferEngine *of(const Action &action) const {
+    return action.kind == plan::StepKind::Restore ? spilled : weights;
+  }
+  /// Gives up all reads.
+  void drain() const {
+    for (io::TransferEngine *engine : {weights, spilled}) {
+      if (engine) {
+        engine->drain();
+      }
+    }
+  }
+};
+
 /// Why a copy failed: the read, or the checksum of the segment it completed.
 struct CopyFailure {
   io::ReadFailure read;
+  bool below = false;             // the read was of the spill file
   uint32_t damaged = plan::kNone; // segment
   bool failed() const { return read.failed || damaged != plan::kNone; }
 };
@@ -42,7 +65,7 @@ class CopyStream {
 public:
   /// `longest` is the number of actions of the longest copy stream. All
   /// references must outlive the stream.
-  CopyStream(io::TransferEngine &engine, FirstUse &firstUse, Events &events,
+  CopyStream(const CopySources &sources, FirstUse &firstUse, Events &events,
              Profiler *profiler, size_t longest);
   ~CopyStream();
   CopyStream(const CopyStream &) = delete;
@@ -82,11 +105,19 @@ private:
 
   /// An action between issue and retirement.
   struct Pending {
-    uint64_t transfer = 0; // Copy: its number
+    uint64_t transfer = 0; // Copy, Restore: its number
+    bool isEmpty = false;  // nothing to read
     uint64_t begin = 0;    // nanoseconds, for the profiler
   };
+  /// Both files go on.
+  void pump();
+  bool blocked(const Action &action) const;
+  void begin(const Action &action, Pending &pending);
+  bool complete(const Action &action, const Pending &pending) const;
+  /// Whether a read has failed, which `failure` then names.
+  bool readFailed(CopyFailure &failure) const;
 
-  io::TransferEngine &engine;
+  CopySources sources;
   FirstUse &firstUse;
   Events &events;
   Profiler *profiler;

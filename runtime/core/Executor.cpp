@@ -13,18 +13,18 @@ using namespace llmc;
 using namespace llmc::plan;
 
 Executor::Executor(const Plan &plan, const TierMemory &memory,
-                   const WeightsSource &source, io::TransferEngine *engine,
+                   const WeightsSource &source, const CopySources &sources,
                    FirstUse &firstUse, Profiler *profiler, bool poison)
-    : plan(plan), memory(memory), source(source), engine(engine),
+    : plan(plan), memory(memory), source(source), sources(sources),
       firstUse(firstUse), profiler(profiler), poison(poison) {}
 
 Result<std::unique_ptr<Executor>>
 Executor::create(const Plan &plan, const TierMemory &memory,
-                 const WeightsSource &source, io::TransferEngine *engine,
+                 const WeightsSource &source, const CopySources &sources,
                  FirstUse &firstUse, kernels::ThreadPool *pool,
                  Profiler *profiler, bool poison) {
   std::unique_ptr<Executor> executor(
-      new Executor(plan, memory, source, engine, firstUse, profiler, poison));
+      new Executor(plan, memory, source, sources, firstUse, profiler, poison));
   uint32_t numEvents = 0;
   size_t longest = 0;
   bool copies = false;
@@ -37,10 +37,26 @@ Executor::create(const Plan &plan, const TierMemory &memory,
     longest = std::max(longest, schedule->copyOrder.size());
     copies |= !schedule->copyOrder.empty();
     for (const Action &action : schedule->actions) {
+      const bool isRestore = action.kind == StepKind::Restore;
+      const bool isSpill = action.kind == StepKind::Spill;
+      if ((isRestore || isSpill) && (!sources.spilled || !sources.spill)) {
+        return Error{ErrorCode::PlanUnsafe,
+                     "entry '" + plan.entries[i].name +
+                         "' moves blocks of a state, but none is spilled"};
+      }
+      copies |= isRestore;
+      if (isRestore) {
+        if (Result<void> allowed = sources.spilled->allow(
+                sources.spill->offsetOf(action), action.target, action.bytes);
+            !allowed) {
+          return allowed.error();
+        }
+      }
       if (action.kind != StepKind::Copy) {
         continue;
       }
       copies = true;
+      io::TransferEngine *engine = sources.weights;
       if (!engine) {
         return Error{ErrorCode::PlanUnsafe,
                      "entry '" + plan.entries[i].name +
@@ -56,9 +72,9 @@ Executor::create(const Plan &plan, const TierMemory &memory,
     executor->schedules.push_back(std::move(*schedule));
   }
   executor->events = std::make_unique<Events>(numEvents);
-  if (copies && engine) {
+  if (copies) {
     executor->copies = std::make_unique<CopyStream>(
-        *engine, firstUse, *executor->events, profiler, longest);
+        sources, firstUse, *executor->events, profiler, longest);
   }
   return executor;
 }
@@ -73,8 +89,10 @@ Error Executor::kernelError(uint32_t entry, const Action &action,
 }
 
 Error Executor::copyError(const CopyFailure &failure) const {
-  return failure.read.failed ? io::describe(source, failure.read)
-                             : firstUse.mismatch(source, failure.damaged);
+  return failure.read.failed
+             ? io::describe(failure.below ? sources.spill->source() : source,
+                            failure.read)
+             : firstUse.mismatch(source, failure.damaged);
 }
 
 Result<void> Executor::fillCarried() {
@@ -87,7 +105,7 @@ Result<void> Executor::fillCarried() {
     fill.bytes = slot.bytes;
     fill.target = memory.base[0] + slot.offset;
     if (const CopyFailure failure = copies->copyNow(fill); failure.failed()) {
-      engine->drain();
+      sources.drain();
       return copyError(failure);
     }
   }
@@ -116,6 +134,7 @@ Result<void> Executor::runStreams(uint32_t entry) {
   const Action *failed = nullptr;
   kernels::Status status = nullptr;
   CopyFailure ownCopy;
+  WriteFailure ownSpill;
   for (uint32_t index : schedule.computeOrder) {
     const Action &action = schedule.actions[index];
     const uint64_t begin = profiler ? nowNanoseconds() : 0;
@@ -128,7 +147,12 @@ Result<void> Executor::runStreams(uint32_t entry) {
         stop = true;
       }
       break;
+    case StepKind::Spill:
+      ownSpill = sources.spill->spill(action);
+      stop = ownSpill.failed;
+      break;
     case StepKind::Copy: // a synchronous copy, in order with the launches
+    case StepKind::Restore:
       ownCopy = copies->copyNow(action);
       stop = ownCopy.failed();
       break;
@@ -157,7 +181,10 @@ Result<void> Executor::runStreams(uint32_t entry) {
   if (copying) {
     otherCopy = copies->finish(epoch);
   } else if (ownCopy.failed()) {
-    engine->drain();
+    sources.drain();
+  }
+  if (ownSpill.failed) {
+    return sources.spill->describe(ownSpill);
   }
   if (failed) {
     return kernelError(entry, *failed, status);
@@ -179,10 +206,16 @@ Result<void> Executor::runSerially(uint32_t entry) {
       if (kernels::Status status = action.kernel(action.launch)) {
         return kernelError(entry, action, status);
       }
-    } else if (action.kind == StepKind::Copy) {
+    } else if (action.kind == StepKind::Spill) {
+      const WriteFailure failure = sources.spill->spill(action);
+      if (failure.failed) {
+        return sources.spill->describe(failure);
+      }
+    } else if (action.kind == StepKind::Copy ||
+               action.kind == StepKind::Restore) {
       const CopyFailure failure = copies->copyNow(action);
       if (failure.failed()) {
-        engine->drain();
+        sources.drain();
         return copyError(failure);
       }
     }

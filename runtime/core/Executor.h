@@ -26,14 +26,14 @@ namespace llmc {
 class Executor {
 public:
   /// All arguments but `pool` must outlive the executor; `profiler` may be
-  /// nullptr, and so may `engine` if no entry copies. What the entries copy and
-  /// `firstUse` cannot compare as it arrives is left to the caller: see
-  /// FirstUse::deferred(). With `poison` every run first fills what is not live
-  /// with signalling NaNs, again after each step that ends a lifetime, and runs
-  /// both streams one after the other in the plan's order.
+  /// nullptr, and so may any of `sources` that no entry copies from. What the
+  /// entries copy and `firstUse` cannot compare as it arrives is left to the
+  /// caller: see FirstUse::deferred(). With `poison` every run first fills what
+  /// is not live with signalling NaNs, again after each step that ends a
+  /// lifetime, and runs both streams one after the other in the plan's order.
   static Result<std::unique_ptr<Executor>>
   create(const plan::Plan &plan, const TierMemory &memory,
-         const WeightsSource &source, io::TransferEngine *engine,
+         const WeightsSource &source, const CopySources &sources,
          FirstUse &firstUse, kernels::ThreadPool *pool, Profiler *profiler,
          bool poison);
 
@@ -46,7 +46,7 @@ public:
 
 private:
   Executor(const plan::Plan &plan, const TierMemory &memory,
-           const WeightsSource &source, io::TransferEngine *engine,
+           const WeightsSource &source, const CopySources &sources,
            FirstUse &firstUse, Profiler *profiler, bool poison);
 
   Result<void> runStreams(uint32_t entry);
@@ -61,7 +61,7 @@ private:
   const plan::Plan &plan;
   const TierMemory &memory;
   const WeightsSource &source;
-  io::TransferEngine *engine;
+  CopySources sources;
   FirstUse &firstUse;
   Profiler *profiler;
   bool poison;

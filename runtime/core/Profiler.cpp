@@ -33,6 +33,10 @@ static std::string label(const plan::Step &step) {
     return "signal";
   case plan::StepKind::Wait:
     return "wait";
+  case plan::StepKind::Restore:
+    return "restore";
+  case plan::StepKind::Spill:
+    return "spill";
   }
   return "?";
 }

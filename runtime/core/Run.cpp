@@ -377,6 +377,25 @@ Result<NamedTensor> Session::gatherState(uint32_t index, const Port &port,
   const uint64_t outCount =
       elementCount(std::span<const int64_t>(out.dims).first(outerRank));
   out.data.resize(outCount * static_cast<uint64_t>(tokens) * innerBytes);
+  // Resident blocks as they lie there; of a spilled state the others follow.
+  std::vector<uint8_t> whole;
+  const uint64_t blocks =
+      (static_cast<uint64_t>(tokens) + blockTokens - 1) / blockTokens;
+  if (state.spill != kNone &&
+      blocks > static_cast<uint64_t>(state.residentBlocks)) {
+    const auto resident = static_cast<uint64_t>(state.residentBlocks);
+    const uint64_t bytes = outerCount * blockTokens * innerBytes;
+    whole.resize(blocks * bytes);
+    std::memcpy(whole.data(), base, resident * bytes);
+    for (uint64_t block = resident; block < blocks; ++block) {
+      if (Result<void> read =
+              spill->read(port.state, block, whole.data() + block * bytes);
+          !read) {
+        return read.error();
+      }
+    }
+    base = whole.data();
+  }
   for (uint64_t o = 0; o < outCount; ++o) {
     uint64_t rest = o;
     uint64_t stateOuter = 0;

@@ -7,6 +7,8 @@
 
 #include "runtime/core/Schedule.h"
 
+#include "runtime/plan/CheckKernels.h"
+
 #include <algorithm>
 
 using namespace llmc;
@@ -75,6 +77,7 @@ Result<Schedule> Schedule::build(const Plan &plan, uint32_t index,
   const Entry &entry = plan.entries[index];
   Schedule s;
   s.source = &entry;
+  s.owner = &plan;
   s.symbolValues.resize(entry.symbols.size());
   s.values.resize(entry.exprs.size());
   for (uint32_t i = 0; i < entry.symbols.size(); ++i) {
@@ -168,6 +171,21 @@ Result<Schedule> Schedule::build(const Plan &plan, uint32_t index,
       action.sourceOffset = step.sourceOffset;
       break;
     }
+    case StepKind::Restore:
+    case StepKind::Spill: {
+      uint8_t *base = bufferAddress(plan, step.buffer, memory);
+      if (!base || step.state >= plan.states.size() ||
+          step.bytes > plan.buffers[step.buffer].size ||
+          (step.kind == StepKind::Spill && step.stream != Stream::Compute)) {
+        return malformed(entry, i, "blocks outside their slot or state");
+      }
+      action.target = base;
+      action.bytes = step.bytes;
+      action.state = step.state;
+      action.firstBlock = step.firstBlock;
+      s.moves.push_back(action.step);
+      break;
+    }
     case StepKind::Signal:
     case StepKind::Wait:
       if (step.event >= entry.numEvents) {
@@ -241,6 +259,26 @@ Result<void> Schedule::bind() {
   }
   for (const Patch &patch : patches) {
     *patch.target = values[patch.expr];
+  }
+  if (!moves.empty()) {
+    const auto past = static_cast<uint64_t>(
+        pastSymbol == kNone ? 0 : symbolValues[pastSymbol]);
+    const uint64_t total =
+        past + static_cast<uint64_t>(
+                   entry.newTokens == kNone ? 0 : values[entry.newTokens]);
+    for (uint32_t index : moves) {
+      Action &action = actions[index];
+      const State &state = owner->states[action.state];
+      const auto block = static_cast<uint64_t>(state.blockTokens);
+      const uint64_t first = action.firstBlock;
+      const uint64_t end = first + action.bytes / *blockBytes(state);
+      const bool isSpill = action.kind == StepKind::Spill;
+      const uint64_t from = isSpill ? past / block : 0;
+      const uint64_t to = ((isSpill ? total : past) + block - 1) / block;
+      action.moveBegin = std::clamp(from, first, end) - first;
+      action.moveEnd = std::clamp(to, first, end) - first;
+      action.tokens = total;
+    }
   }
   return {};
 }

@@ -43,6 +43,13 @@ struct Action {
   uint64_t bytes = 0;             // Copy
   uint32_t segment = plan::kNone; // Copy
   uint64_t sourceOffset = 0;      // Copy: from the start of the segment
+  uint32_t state = plan::kNone;   // Restore, Spill
+  uint64_t firstBlock = 0;        // Restore, Spill
+  // Restore, Spill: blocks of the window that move in this run, from its first
+  // on.
+  uint64_t moveBegin = 0;
+  uint64_t moveEnd = 0;
+  uint64_t tokens = 0; // in the state after this run
 };
 
 class Schedule {
@@ -85,6 +92,8 @@ private:
   std::vector<kernels::Tensor> tensors;
   std::vector<int64_t> params;
   std::vector<Patch> patches;
+  std::vector<uint32_t> moves; // the actions that restore or spill
+  const plan::Plan *owner = nullptr;
 };
 
 /// The address of `buffer`, or nullptr if it does not lie in its arena.

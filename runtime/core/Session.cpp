@@ -82,14 +82,18 @@ Result<std::unique_ptr<Session>> Session::load(const std::string &planPath,
     if (Result<void> taken = s->takeMemory(); !taken) {
       return taken.error();
     }
+    if (Result<void> opened = s->openSpill(options); !opened) {
+      return named(opened.error());
+    }
     s->pool = std::make_unique<kernels::ThreadPool>(
         options.threads > 0 ? options.threads : defaultThreads());
     if (options.profile || options.traceEvents) {
       s->profile = std::make_unique<Profiler>(s->thePlan, options.traceEvents);
     }
     Result<std::unique_ptr<Executor>> executor = Executor::create(
-        s->thePlan, s->memory, s->weights, s->engine.get(), *s->firstUse,
-        s->pool.get(), s->profile.get(), options.poison);
+        s->thePlan, s->memory, s->weights,
+        CopySources{s->engine.get(), s->spillEngine.get(), s->spill.get()},
+        *s->firstUse, s->pool.get(), s->profile.get(), options.poison);
     if (!executor) {
       return named(executor.error());
     }
@@ -159,6 +163,25 @@ Result<void> Session::openWeights(const SessionOptions &options) {
   return {};
 }
 
+Result<void> Session::openSpill(const SessionOptions &options) {
+  Result<std::unique_ptr<SpillFile>> made =
+      SpillFile::create(thePlan, options.spillFolder, options.spillWrite);
+  if (!made) {
+    return made.error();
+  }
+  spill = std::move(*made);
+  if (!spill) {
+    return {};
+  }
+  Result<std::unique_ptr<io::TransferEngine>> reader =
+      io::TransferEngine::create(spill->source(), options.io);
+  if (!reader) {
+    return reader.error();
+  }
+  spillEngine = std::move(*reader);
+  return {};
+}
+
 Result<void> Session::takeMemory() {
   uint64_t deviceBytes = thePlan.totals.arenaBytes;
   uint64_t hostBytes = thePlan.totals.hostBytes;
@@ -168,7 +191,8 @@ Result<void> Session::takeMemory() {
       return {ErrorCode::PlanUnsafe,
               path + ": buffer '" + buffer.name + "' lies beyond 2^64"};
     }
-    if (buffer.tier == Tier::Disk && buffer.kind != BufferKind::Weight) {
+    if (buffer.tier == Tier::Disk && buffer.kind != BufferKind::Weight &&
+        buffer.kind != BufferKind::State) {
       return {ErrorCode::Unsupported,
               path + ": buffer '" + buffer.name +
                   "' is kept on disk, which this version does not run"};

@@ -25,6 +25,7 @@
 #include "runtime/core/Arena.h"
 #include "runtime/core/Executor.h"
 #include "runtime/core/Profiler.h"
+#include "runtime/core/SpillFile.h"
 #include "runtime/kernels/ThreadPool.h"
 #include "runtime/plan/Plan.h"
 #include "runtime/plan/WeightsFile.h"
@@ -47,6 +48,8 @@ struct SessionOptions {
   bool profile = false;    // times per step
   size_t traceEvents = 0;  // room for a trace, in events
   io::IoOptions io;        // how weights are read
+  std::string spillFolder; // of the spill file; empty: $TMPDIR, or /tmp
+  SpillFile::WriteHook spillWrite; // for tests: stands in for pwrite
   // The plan (and its weights) inside `path`, at these bytes; size 0: the
   // whole file, with weights in a file of their own.
   uint64_t planOffset = 0;
@@ -157,6 +160,7 @@ private:
 
   Session() = default;
   Result<void> openWeights(const SessionOptions &options);
+  Result<void> openSpill(const SessionOptions &options);
   Result<void> takeMemory();
   Result<void> fillArena();
   Result<void> loadResident();
@@ -181,6 +185,8 @@ private:
   Arena device;
   Arena host;
   TierMemory memory;
+  std::unique_ptr<SpillFile> spill; // outlives what reads it
+  std::unique_ptr<io::TransferEngine> spillEngine;
   std::unique_ptr<io::TransferEngine> engine; // ends its reads before the arena
   std::unique_ptr<FirstUse> firstUse;
   std::unique_ptr<kernels::ThreadPool> pool;

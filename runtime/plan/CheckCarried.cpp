@@ -102,6 +102,9 @@ Result<void> checkCarried(const Plan &plan, uint32_t entryIndex) {
       ++writers[step.buffer];
       writer[step.buffer] = i;
     }
+    if (step.kind == StepKind::Restore) {
+      writers[step.buffer] += 2;
+    }
     for (const Operand &operand : step.operands) {
       writers[operand.buffer] += operand.access == Access::Read ? 0 : 2;
     }

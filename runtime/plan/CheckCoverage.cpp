@@ -165,7 +165,8 @@ Result<void> checkInitialized(const Plan &plan, uint32_t entryIndex,
   for (size_t i = 0; i < entry.steps.size(); ++i) {
     for (const TouchedRange &range : ranges[i]) {
       const Buffer &buffer = plan.buffers[range.buffer];
-      if (!range.reads || buffer.kind == BufferKind::State) {
+      if (!range.reads || range.holdsTokens ||
+          buffer.kind == BufferKind::State) {
         continue;
       }
       Polynomial atBound(

@@ -62,11 +62,14 @@ std::optional<Polynomial> tensorSize(const EntryPolynomials &polynomials,
                        : std::nullopt;
 }
 
-std::optional<uint64_t> stateBytes(const State &state) {
-  uint64_t blocks =
-      state.capacity == 0
-          ? 0
-          : (uint64_t(state.capacity) - 1) / uint64_t(state.blockTokens) + 1;
+uint64_t blocksOf(const State &state) {
+  return state.capacity == 0
+             ? 0
+             : (uint64_t(state.capacity) - 1) / uint64_t(state.blockTokens) + 1;
+}
+
+static std::optional<uint64_t> bytesOfBlocks(const State &state,
+                                             uint64_t blocks) {
   uint64_t elements = blocks;
   bool good = multiplyInto(elements, uint64_t(state.blockTokens));
   for (const std::vector<int64_t> *dims : {&state.outer, &state.inner}) {
@@ -75,6 +78,36 @@ std::optional<uint64_t> stateBytes(const State &state) {
     }
   }
   return good ? elementBytes(elements, state.dtype) : std::nullopt;
+}
+
+std::optional<uint64_t> blockBytes(const State &state) {
+  return bytesOfBlocks(state, 1);
+}
+
+std::optional<uint64_t> stateBytes(const State &state) {
+  return bytesOfBlocks(state, state.spill == kNone
+                                  ? blocksOf(state)
+                                  : uint64_t(state.residentBlocks));
+}
+
+std::optional<uint64_t> spilledBytes(const State &state) {
+  return bytesOfBlocks(state, blocksOf(state) - uint64_t(state.residentBlocks));
+}
+
+bool worksOnWindows(const Step &step) {
+  return step.kind == StepKind::Launch &&
+         ((step.kernel == KernelId::KvAppend && step.ints.size() == 3) ||
+          (step.kernel == KernelId::Attention && step.ints.size() == 13));
+}
+
+bool windowOperand(const Step &step, size_t index) {
+  return worksOnWindows(step) &&
+         (step.kernel == KernelId::KvAppend ? index == 1
+                                            : index == 1 || index == 2);
+}
+
+int64_t firstTokenOf(const Step &step) {
+  return step.kernel == KernelId::KvAppend ? step.ints[2] : step.ints[10];
 }
 
 /// Whole panels of 64 rows.
@@ -322,13 +355,14 @@ checkLaunch(const Plan &plan, const Entry &entry, const EntryBounds &bounds,
     range.bytes = {operand.offset, end};
     range.reads = operand.access != Access::Write;
     range.writes = operand.access != Access::Read;
+    range.holdsTokens = !isState && windowOperand(step, i);
     if (!isState && operand.packing == Packing::Raw) {
       range.size = tensorSize(sizes, operand.dtype, operand.dims);
     }
     Polynomial begin(int64_t(operand.offset));
     std::optional<Polynomial> last =
         range.size ? Polynomial::add(begin, *range.size) : std::nullopt;
-    if (range.writes && last) {
+    if (range.writes && last && !range.holdsTokens) {
       range.written = Writing{std::move(begin), std::move(*last)};
     }
   }

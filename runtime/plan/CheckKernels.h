@@ -52,6 +52,9 @@ struct TouchedRange {
   std::optional<Polynomial> size;
   /// nullopt: nothing that could be named.
   std::optional<Writing> written;
+  /// A window of a state in a slot: which of the bytes are there is a matter of
+  /// tokens, see CheckTransitions.h.
+  bool holdsTokens = false;
 };
 
 /// The bytes of a dense tensor with these dimensions at their bounds; nullopt
@@ -64,8 +67,21 @@ std::optional<Polynomial> tensorSize(const EntryPolynomials &polynomials,
                                      DType dtype,
                                      const std::vector<uint32_t> &dims);
 
-/// The bytes of a state: whole blocks. nullopt on overflow.
+/// The bytes of one block of a state; nullopt on overflow.
+std::optional<uint64_t> blockBytes(const State &state);
+/// Blocks of a state, resident or not.
+uint64_t blocksOf(const State &state);
+/// The bytes of a state's buffer: whole blocks. nullopt on overflow.
 std::optional<uint64_t> stateBytes(const State &state);
+/// The bytes of what is spilled.
+std::optional<uint64_t> spilledBytes(const State &state);
+
+/// Whether the launch works on windows of states: an attention or an append in
+/// parts. Then operand `index` is such a window where windowOperand() says so.
+bool worksOnWindows(const Step &step);
+bool windowOperand(const Step &step, size_t index);
+/// The first token of the launch's windows.
+int64_t firstTokenOf(const Step &step);
 
 /// Checks the launch against the kernel's contract and returns the bytes of
 /// each operand, in order. PlanUnsafe names step and operand. Whether the

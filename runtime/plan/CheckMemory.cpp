@@ -100,6 +100,25 @@ Result<void> checkBuffers(const Plan &plan) {
                     " of kind " + std::string(name(buffer.kind)) +
                     ", or shares it");
     }
+    if (state.spill == kNone) {
+      continue;
+    }
+    const Buffer &below = plan.buffers[state.spill];
+    if (buffer.tier != Tier::Device || state.residentBlocks < 1 ||
+        uint64_t(state.residentBlocks) >= blocksOf(state)) {
+      return unsafe("state '" + state.name + "' of " + number(blocksOf(state)) +
+                    " blocks keeps " + std::to_string(state.residentBlocks) +
+                    " of them: it must keep one and spill one");
+    }
+    bytes = spilledBytes(state);
+    if (below.kind != BufferKind::State || below.tier != Tier::Disk || !bytes ||
+        *bytes > below.size || ++stateOf[state.spill] > 1) {
+      return unsafe("the spilled part of state '" + state.name + "', " +
+                    (bytes ? number(*bytes) : "too many") +
+                    " bytes, does not fit buffer " + place(below) +
+                    " of kind " + std::string(name(below.kind)) + " and tier " +
+                    std::string(name(below.tier)) + ", or shares it");
+    }
   }
   for (size_t i = 0; i < plan.buffers.size(); ++i) {
     BufferKind kind = plan.buffers[i].kind;

@@ -11,6 +11,7 @@
 #include "runtime/plan/Validate.h"
 
 #include <algorithm>
+#include <map>
 
 namespace llmc::plan {
 
@@ -85,6 +86,11 @@ public:
       }
     }
     filled.assign(plan.states.size(), past);
+    parts.resize(plan.states.size());
+    for (size_t i = 0; i < plan.states.size(); ++i) {
+      parts[i].restored = parts[i].spilled =
+          uint64_t(plan.states[i].residentBlocks);
+    }
   }
 
   Result<uint64_t> run();
@@ -99,11 +105,29 @@ private:
   Result<void> append(size_t index, const Step &step);
   Result<void> read(size_t index, const Step &step, const Operand &operand);
 
+  /// What a slot holds of a spilled state.
+  struct Window {
+    uint32_t state = kNone;
+    uint64_t firstBlock = 0;
+    uint64_t numBlocks = 0;
+    bool appended = false; // to the tokens below past
+  };
+  /// How far a spilled state has got in this run.
+  struct Parts {
+    bool appended = false; // to the resident blocks
+    uint64_t restored = 0; // blocks below this are resident or were restored
+    uint64_t spilled = 0;  // the same for spilled
+  };
+  Result<void> move(size_t index, const Step &step);
+  Result<void> window(size_t index, const Step &step, const Operand &operand);
+
   const Plan &plan;
   const Entry &entry;
   const EntryPolynomials &polynomials;
   Polynomial past;
-  std::vector<Polynomial> filled; // tokens [0, filled) of each state
+  std::vector<Polynomial> filled;   // tokens [0, filled) of each state
+  std::vector<Parts> parts;         // of each state
+  std::map<uint32_t, Window> slots; // by buffer
 };
 
 } // namespace
@@ -140,14 +164,132 @@ Result<void> TokenCheck::read(size_t index, const Step &step,
   return {};
 }
 
+Result<void> TokenCheck::move(size_t index, const Step &step) {
+  const State &state = plan.states[step.state];
+  Parts &part = parts[step.state];
+  uint64_t numBlocks = step.bytes / *blockBytes(state);
+  bool isSpill = step.kind == StepKind::Spill;
+  uint64_t &next = isSpill ? part.spilled : part.restored;
+  if (step.firstBlock != next) {
+    return unsafe(describeStep(entry, index) + ": moves blocks from " +
+                  std::to_string(step.firstBlock) + " on of state '" +
+                  state.name + "', the next ones are from " +
+                  std::to_string(next) + " on");
+  }
+  next += numBlocks;
+  if (!isSpill) {
+    slots[step.buffer] = {step.state, step.firstBlock, numBlocks, false};
+    return {};
+  }
+  auto slot = slots.find(step.buffer);
+  if (slot == slots.end() || slot->second.state != step.state ||
+      slot->second.firstBlock != step.firstBlock ||
+      slot->second.numBlocks != numBlocks || !slot->second.appended) {
+    return unsafe(describeStep(entry, index) + ": spills buffer '" +
+                  plan.buffers[step.buffer].name +
+                  "', which does not hold these blocks of state '" +
+                  state.name + "' with what was appended");
+  }
+  return {};
+}
+
+/// A launch on a window of a spilled state: in the arena or in a slot.
+Result<void> TokenCheck::window(size_t index, const Step &step,
+                                const Operand &operand) {
+  bool isSlot = plan.buffers[operand.buffer].kind != BufferKind::State;
+  auto slot = slots.find(operand.buffer);
+  if (isSlot && slot == slots.end()) {
+    return unsafe(describeStep(entry, index) + ": buffer '" +
+                  plan.buffers[operand.buffer].name +
+                  "' holds no blocks of a state");
+  }
+  size_t which = isSlot ? slot->second.state : stateOf(operand);
+  const State &state = plan.states[which];
+  if (isSlot) {
+    // LaunchRules::windowOf() has done the same for the resident part.
+    const Window &held = slot->second;
+    std::vector<int64_t> dims = state.outer;
+    dims.push_back(int64_t(held.numBlocks) * state.blockTokens);
+    dims.insert(dims.end(), state.inner.begin(), state.inner.end());
+    bool same = dims.size() == operand.dims.size() &&
+                operand.dtype == state.dtype && operand.offset == 0;
+    for (size_t i = 0; same && i < dims.size(); ++i) {
+      same = polynomials[operand.dims[i]] == Polynomial(dims[i]);
+    }
+    int64_t blockTokens =
+        step.kernel == KernelId::KvAppend ? step.ints[0] : step.ints[6];
+    size_t outer = step.kernel == KernelId::KvAppend
+                       ? static_cast<size_t>(step.ints[1])
+                       : operand.dims.size() - 2;
+    if (!same || blockTokens != state.blockTokens ||
+        outer != state.outer.size() ||
+        firstTokenOf(step) != int64_t(held.firstBlock) * state.blockTokens) {
+      return unsafe(describeStep(entry, index) + ": takes buffer '" +
+                    plan.buffers[operand.buffer].name +
+                    "' for something else than blocks " +
+                    std::to_string(held.firstBlock) + " to " +
+                    std::to_string(held.firstBlock + held.numBlocks) +
+                    " of state '" + state.name + "', which it holds");
+    }
+  }
+  bool &appended = isSlot ? slot->second.appended : parts[which].appended;
+  if (operand.access != Access::Read) {
+    const Polynomial &added =
+        polynomials[step.operands[0].dims[state.outer.size()]];
+    if (entry.newTokens == kNone || polynomials[step.params[0]] != past ||
+        added != polynomials[entry.newTokens]) {
+      return unsafe(describeStep(entry, index) + ": appends " +
+                    polynomials.text(added) + " tokens at " +
+                    polynomials.text(polynomials[step.params[0]]) +
+                    " to a part of state '" + state.name +
+                    "': it must be what the entry adds, at past");
+    }
+    if (isSlot && parts[which].spilled > slot->second.firstBlock) {
+      return unsafe(describeStep(entry, index) + ": appends to blocks of " +
+                    "state '" + state.name + "' that were spilled before");
+    }
+    appended = true;
+    return {};
+  }
+  std::optional<Polynomial> there =
+      appended ? Polynomial::add(past, polynomials[entry.newTokens]) : past;
+  const Polynomial &tokens = polynomials[step.params[0]];
+  if (!there || !polynomials.atMost(tokens, *there)) {
+    return unsafe(
+        describeStep(entry, index) + ": reads " + polynomials.text(tokens) +
+        " tokens of state '" + state.name + "', of which only " +
+        (there ? polynomials.text(*there) : "some") + " are written by then");
+  }
+  return {};
+}
+
 Result<uint64_t> TokenCheck::run() {
   uint64_t appends = 0;
   for (size_t i = 0; i < entry.steps.size(); ++i) {
     const Step &step = entry.steps[i];
+    if (step.kind == StepKind::Restore || step.kind == StepKind::Spill) {
+      if (Result<void> good = move(i, step); !good) {
+        return good.error();
+      }
+    }
+    if (step.kind == StepKind::Copy) {
+      slots.erase(step.buffer);
+    }
     if (step.kind != StepKind::Launch) {
       continue;
     }
-    for (const Operand &operand : step.operands) {
+    for (size_t n = 0; n < step.operands.size(); ++n) {
+      const Operand &operand = step.operands[n];
+      if (windowOperand(step, n)) {
+        appends += operand.access != Access::Read;
+        if (Result<void> good = window(i, step, operand); !good) {
+          return good.error();
+        }
+        continue;
+      }
+      if (operand.access != Access::Read) {
+        slots.erase(operand.buffer);
+      }
       if (plan.buffers[operand.buffer].kind != BufferKind::State) {
         continue;
       }
@@ -165,6 +307,17 @@ Result<uint64_t> TokenCheck::run() {
   std::optional<Polynomial> end =
       Polynomial::add(past, polynomials[entry.newTokens]);
   for (size_t i = 0; i < plan.states.size(); ++i) {
+    if (plan.states[i].spill != kNone) {
+      if (!parts[i].appended || parts[i].spilled != blocksOf(plan.states[i])) {
+        return unsafe("entry '" + entry.name + "': does not append to all of " +
+                      "state '" + plan.states[i].name + "': " +
+                      (parts[i].appended
+                           ? "blocks from " + std::to_string(parts[i].spilled) +
+                                 " on are not spilled"
+                           : "its resident part is left out"));
+      }
+      continue;
+    }
     if (!end || !polynomials.atMost(*end, filled[i])) {
       return unsafe("entry '" + entry.name + "': leaves state '" +
                     plan.states[i].name + "' with " +

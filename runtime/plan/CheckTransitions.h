@@ -15,6 +15,13 @@
 //     [0, past) is what complete runs have left: a stopped one does not move
 //     `past`. Within an entry no token is read that is neither in [0, past)
 //     nor appended before, and a complete entry has appended all that it says;
+//     Of a spilled state this holds block by block. In a run each block below
+//     goes the same way once, all blocks of a state in ascending order: it is
+//     restored into a slot, what is appended (exactly [past, past + newTokens))
+//     is written there, and the slot is spilled. So what is below `past` is
+//     complete whenever a run ends or stops: blocks that are written again keep
+//     the bytes of those tokens. The restores of a run come before the spills
+//     of the same blocks and, by the slot, are done before them.
 //   - its own inputs and what its own earlier steps wrote (CheckCoverage.h).
 // None of these depends on which entry came before or how far it got, so they
 // prove every pair.

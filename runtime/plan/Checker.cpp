@@ -63,6 +63,46 @@ static Result<TouchedRange> checkCopy(const Plan &plan, const Entry &entry,
                               Polynomial(int64_t(bytes.end))}};
 }
 
+/// Blocks that move between a slot and the spill file exist and fit. Which of
+/// them when is checkTokens' to say.
+static Result<TouchedRange> checkBlocks(const Plan &plan, const Entry &entry,
+                                        size_t index) {
+  const Step &step = entry.steps[index];
+  const State &state = plan.states[step.state];
+  const Buffer &buffer = plan.buffers[step.buffer];
+  std::string where = describeStep(entry, index);
+  if (state.spill == kNone) {
+    return unsafe(where + ": state '" + state.name + "' is not spilled");
+  }
+  std::optional<uint64_t> block = blockBytes(state);
+  uint64_t total = blocksOf(state);
+  if (!block || *block == 0 || step.bytes == 0 || step.bytes % *block != 0 ||
+      step.firstBlock < uint64_t(state.residentBlocks) ||
+      step.firstBlock >= total ||
+      step.bytes / *block > total - step.firstBlock) {
+    return unsafe(
+        where + ": " + std::to_string(step.bytes) + " bytes from block " +
+        std::to_string(step.firstBlock) + " on are not blocks that state '" +
+        state.name + "' spills: it has " + std::to_string(total) + " of " +
+        (block ? std::to_string(*block) : "too many") + " bytes, the first " +
+        std::to_string(state.residentBlocks) + " resident");
+  }
+  if (buffer.kind != BufferKind::Staging || buffer.tier != Tier::Device ||
+      step.targetOffset != 0 || step.bytes > buffer.size) {
+    return unsafe(where + ": " + std::to_string(step.bytes) +
+                  " bytes at byte " + std::to_string(step.targetOffset) +
+                  " of buffer '" + buffer.name +
+                  "', which is no slot of that size");
+  }
+  bool isSpill = step.kind == StepKind::Spill;
+  if (isSpill && step.stream != Stream::Compute) {
+    return unsafe(where + ": a spill that is not on the compute stream");
+  }
+  TouchedRange range{step.buffer, {0, step.bytes}, isSpill, !isSpill, {}, {}};
+  range.holdsTokens = true;
+  return range;
+}
+
 /// What a step touches is live at that step.
 static Result<void> checkLive(const Plan &plan, uint32_t entryIndex,
                               size_t index,
@@ -214,6 +254,14 @@ static Result<Certificate::EntryFigures> checkEntry(const Plan &plan,
                                  &figures.streamedBytes)) {
         return unsafe("entry '" + entry.name + "': streamed bytes overflow");
       }
+    }
+    if (entry.steps[i].kind == StepKind::Restore ||
+        entry.steps[i].kind == StepKind::Spill) {
+      Result<TouchedRange> touched = checkBlocks(plan, entry, i);
+      if (!touched) {
+        return touched.error();
+      }
+      ranges[i].push_back(*touched);
     }
     if (Result<void> good = checkLive(plan, entryIndex, i, ranges[i]); !good) {
       return good.error();

@@ -208,12 +208,58 @@ const State *LaunchRules::stateOf(size_t operand, int64_t blockTokens) {
          " is not the whole of state '" + it->name + "'");
     return nullptr;
   }
+  if (it->spill != kNone) {
+    fail(what + ": state '" + it->name + "' is not all there");
+    return nullptr;
+  }
   if (blockTokens != it->blockTokens) {
     fail("blocks of " + std::to_string(blockTokens) + " tokens, state '" +
          it->name + "' has blocks of " + std::to_string(it->blockTokens));
     return nullptr;
   }
   return &*it;
+}
+
+bool LaunchRules::windowOf(size_t operand, size_t outer, int64_t blockTokens,
+                           int64_t firstToken) {
+  const Operand &view = step.operands[operand];
+  BufferKind kind = plan.buffers[view.buffer].kind;
+  std::string what = "operand " + std::to_string(operand);
+  Interval tokens = dim(operand, outer);
+  if (!require(kind == BufferKind::State || kind == BufferKind::Staging,
+               "a window that is neither a state nor a slot") ||
+      !require(view.offset == 0 && view.packing == Packing::Raw,
+               "a window does not start its buffer") ||
+      !require(blockTokens > 0 && firstToken >= 0 &&
+                   firstToken % blockTokens == 0 &&
+                   tokens.lower == tokens.upper && tokens.upper > 0 &&
+                   tokens.upper % blockTokens == 0,
+               "a window is not made of whole blocks") ||
+      !require(step.kernel != KernelId::Attention || blockTokens % 64 == 0,
+               "attention in parts needs blocks of a multiple of 64 tokens")) {
+    return false;
+  }
+  if (kind == BufferKind::Staging) {
+    return true;
+  }
+  auto it = std::find_if(
+      plan.states.begin(), plan.states.end(),
+      [&](const State &state) { return state.buffer == view.buffer; });
+  if (it == plan.states.end() || it->spill == kNone) {
+    return fail(what + " is not the resident part of a state");
+  }
+  std::vector<int64_t> dims = it->outer;
+  dims.push_back(it->residentBlocks * it->blockTokens);
+  dims.insert(dims.end(), it->inner.begin(), it->inner.end());
+  bool same = dims.size() == rank(operand) && it->outer.size() == outer &&
+              view.dtype == it->dtype && blockTokens == it->blockTokens &&
+              firstToken == 0;
+  for (size_t i = 0; same && i < dims.size(); ++i) {
+    Interval found = dim(operand, i);
+    same = found.lower == dims[i] && found.upper == dims[i];
+  }
+  return same || fail(shape(operand) + " " + std::string(name(view.dtype)) +
+                      " is not the resident part of state '" + it->name + "'");
 }
 
 bool LaunchRules::withinCapacity(uint32_t first, uint32_t second,

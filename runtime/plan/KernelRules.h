@@ -95,6 +95,11 @@ private:
 
   /// The state behind an operand, with matching dims, dtype and block size.
   const State *stateOf(size_t operand, int64_t blockTokens);
+  /// Whether an operand can be a window of a state from `firstToken` on, with
+  /// `outer` dimensions before the tokens: the resident part of one, whole, or
+  /// a slot. What the slot holds is CheckTransitions' to know.
+  bool windowOf(size_t operand, size_t outer, int64_t blockTokens,
+                int64_t firstToken);
   /// Whether `first` (kNone: zero) + `second` stays within `capacity`.
   bool withinCapacity(uint32_t first, uint32_t second, int64_t capacity);
 

@@ -219,12 +219,19 @@ bool LaunchRules::rope() {
 }
 
 bool LaunchRules::attention() {
-  bool sliced = step.ints.size() == 10;
-  if ((!sliced && !ints(7)) || !params(1) || !floats(2) || !flag(0) ||
-      !flag(1) || !flag(2) || !flag(4) || !flag(5)) {
+  bool isPart = step.ints.size() == 13;
+  bool sliced = step.ints.size() == 10 || (isPart && step.ints[7] != 0);
+  if ((!sliced && !isPart && !ints(7)) || !params(1) || !floats(2) ||
+      !flag(0) || !flag(1) || !flag(2) || !flag(4) || !flag(5)) {
     return false;
   }
   bool fromState = step.ints[1] != 0;
+  if (isPart && (!flag(11) || !flag(12) ||
+                 !require(fromState, "a part of k and v that are no states") ||
+                 !require(step.ints[11] == 0 || step.ints[12] == 0,
+                          "a part that is the first and the last"))) {
+    return false;
+  }
   if (!require(!sliced || fromState, "slices of k and v that are no states")) {
     return false;
   }
@@ -232,7 +239,10 @@ bool LaunchRules::attention() {
   size_t next = 3;
   size_t bias = step.ints[4] != 0 ? next++ : 0;
   size_t sinks = step.ints[5] != 0 ? next++ : 0;
-  size_t out = next;
+  size_t carry = isPart ? next++ : 0;
+  // Of a part that is not the last, the carry stands where out would.
+  bool hasOut = !isPart || step.ints[12] != 0;
+  size_t out = hasOut ? next : carry;
   if (!operands(out, 1) || !isRank(0, 4) || !isRank(1, 4 + lead) ||
       !isRank(2, 4 + lead) || !isRank(out, 4) || !isFloat(0) || !isFloat(1) ||
       !isFloat(2) || !isFloat(out) ||
@@ -253,14 +263,32 @@ bool LaunchRules::attention() {
   int64_t heads = upper(0, headAxis), rows = upper(0, rowAxis);
   int64_t shared = upper(1, lead + 1), tokens = bounds[step.params[0]].upper;
   if (!require(bounds[step.params[0]].lower >= 0, "T may be negative") ||
-      !sameDims(0, 0, out, 0, 3) || !sameDims(out, 3, 2, lead + 3, 1) ||
+      !sameDims(0, 0, out, 0, 3) ||
+      (hasOut && !sameDims(out, 3, 2, lead + 3, 1)) ||
       !sameDims(0, 3, 1, lead + 3, 1) || !sameDims(0, 0, 1, lead, 1) ||
       !sameDims(1, lead, 2, lead, 3) ||
       !require(shared > 0 && heads % shared == 0,
                "the number of heads is not a multiple of that of k and v")) {
     return false;
   }
-  if (fromState) {
+  if (isPart) {
+    const Operand &first = step.operands[carry];
+    Access access = step.ints[11] != 0   ? Access::Write
+                    : step.ints[12] != 0 ? Access::Read
+                                         : Access::ReadWrite;
+    if (!isRank(carry, 4) || !sameDims(0, 0, carry, 0, 3) ||
+        !oneOf(carry, {DType::F32}) ||
+        !require(upper(carry, 3) == upper(2, lead + 3) + 2 &&
+                     dim(carry, 3).lower == upper(carry, 3),
+                 "the carry has not two more features than v") ||
+        !require(first.access == access,
+                 "the first part writes the carry, the last reads it, others "
+                 "do both") ||
+        !windowOf(1, lead + 2, step.ints[6], step.ints[10]) ||
+        !windowOf(2, lead + 2, step.ints[6], step.ints[10])) {
+      return false;
+    }
+  } else if (fromState) {
     const State *k = stateOf(1, step.ints[6]);
     const State *v = k == nullptr ? nullptr : stateOf(2, step.ints[6]);
     if (v == nullptr ||
@@ -291,9 +319,18 @@ bool LaunchRules::attention() {
 }
 
 bool LaunchRules::kvAppend() {
-  if (!ints(2) || !params(1) || !operands(1, 1) || !minRank(0, 1) ||
-      !isRank(1, rank(0)) || !axisInt(1, rank(0))) {
+  bool isPart = step.ints.size() == 3;
+  if ((!isPart && !ints(2)) || !params(1) || !operands(1, 1) ||
+      !minRank(0, 1) || !isRank(1, rank(0)) || !axisInt(1, rank(0))) {
     return false;
+  }
+  if (isPart) {
+    size_t tokens = static_cast<size_t>(step.ints[1]);
+    return require(bounds[step.params[0]].lower >= 0,
+                   "a token position may be negative") &&
+           sameDims(0, 0, 1, 0, tokens) &&
+           sameDims(0, tokens + 1, 1, tokens + 1, rank(0) - tokens - 1) &&
+           windowOf(1, tokens, step.ints[0], step.ints[2]);
   }
   const State *state = stateOf(1, step.ints[0]);
   if (state == nullptr) {

@@ -119,7 +119,14 @@ struct Operand {
   std::vector<uint32_t> dims; // indices into Entry::exprs
 };
 
-enum class StepKind : uint8_t { Launch = 0, Copy = 1, Signal = 2, Wait = 3 };
+enum class StepKind : uint8_t {
+  Launch = 0,
+  Copy = 1,
+  Signal = 2,
+  Wait = 3,
+  Restore = 4, // blocks of a spilled state into a slot
+  Spill = 5,   // and what was appended to them out of it, on the compute stream
+};
 enum class Stream : uint8_t { Compute = 0, Copy = 1 };
 
 /// One step of an entry's linear schedule. Steps of the same stream run in
@@ -146,6 +153,14 @@ struct Step {
   uint32_t buffer = kNone;
   uint64_t targetOffset = 0;
   uint64_t bytes = 0;
+
+  // Restore, Spill: the blocks of `state` from `firstBlock` on that `bytes` of
+  // `buffer`, from its beginning, have room for. Restore brings those that hold
+  // tokens below `past`; Spill takes those that hold any of the tokens
+  // [past, past + newTokens), as whole blocks. So what moves is at most
+  // `bytes`, and often nothing.
+  uint32_t state = kNone;
+  uint64_t firstBlock = 0;
 
   uint32_t event = kNone; // Signal, Wait: an index below Entry::numEvents
 };
@@ -205,7 +220,7 @@ struct Entry {
   std::vector<DerivedInput> derived;
   std::vector<Step> steps;
   uint32_t numEvents = 0;
-  uint32_t newTokens = kNone; // expr: tokens added to the state by one run
+  uint32_t newTokens = kNone;      // expr: tokens added to the state by one run
   std::vector<CarriedUse> carried; // one per Plan::carried
   // Reported figures.
   uint64_t peakLiveBytes = 0;
@@ -218,6 +233,9 @@ struct Entry {
 /// [outer..., capacity, inner...] that grows along its token axis. Stored as
 /// ceil(capacity / blockTokens) blocks, each one contiguous
 /// [outer..., blockTokens, inner...], so that a block can be moved as a whole.
+/// With `spill`, `buffer` holds the first `residentBlocks` of them and `spill`,
+/// a State buffer of the disk tier, the others: its offset counts from the
+/// beginning of the spill file. They are worked on in slots, see StepKind.
 struct State {
   std::string name;       // the model's input, e.g. past_key_values.0.key
   std::string outputName; // the model's output, e.g. present.0.key
@@ -227,6 +245,8 @@ struct State {
   int64_t capacity = 0; // tokens
   int64_t blockTokens = 0;
   uint32_t buffer = kNone;
+  uint32_t spill = kNone;
+  int64_t residentBlocks = 0; // with spill: at least 1, not all
 };
 
 /// One budget item; device_bytes is their sum.

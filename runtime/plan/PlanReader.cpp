@@ -227,6 +227,10 @@ void Decoder::decodeStep(const fb::StepRecord &record, Step &step) {
   step.targetOffset = record.target_offset();
   step.bytes = record.bytes();
   step.event = record.event();
+  if (step.kind == StepKind::Restore || step.kind == StepKind::Spill) {
+    std::swap(step.state, step.segment);
+    std::swap(step.firstBlock, step.sourceOffset);
+  }
 }
 
 void Decoder::decodeEntry(const fb::EntryRecord &record, Entry &entry) {
@@ -302,6 +306,8 @@ Result<Plan> Decoder::run(std::span<const uint8_t> constantBytes,
     state.capacity = record.capacity();
     state.blockTokens = record.block_tokens();
     state.buffer = record.buffer();
+    state.spill = record.spill();
+    state.residentBlocks = record.resident_blocks();
   }
   for (const auto &record : carried.takeAll()) {
     plan.carried.push_back({record.segment(), record.source_offset(),

@@ -119,11 +119,13 @@ void Encoder::encodeStep(const Step &step) {
   uint32_t numParams = addIndices(step.params);
   uint32_t numInts = addInts(step.ints);
   uint32_t numFloats = addFloats(step.floats);
+  bool moves = step.kind == StepKind::Restore || step.kind == StepKind::Spill;
   steps.emplace_back(
-      step.sourceOffset, step.targetOffset, step.bytes, nameBytes,
-      count(step.operands), numParams, numInts, numFloats, step.segment,
-      step.buffer, step.event, static_cast<uint16_t>(step.kernel),
-      static_cast<uint8_t>(step.kind), static_cast<uint8_t>(step.stream));
+      moves ? step.firstBlock : step.sourceOffset, step.targetOffset,
+      step.bytes, nameBytes, count(step.operands), numParams, numInts,
+      numFloats, moves ? step.state : step.segment, step.buffer, step.event,
+      static_cast<uint16_t>(step.kernel), static_cast<uint8_t>(step.kind),
+      static_cast<uint8_t>(step.stream));
 }
 
 void Encoder::encodeEntry(const Entry &entry) {
@@ -182,8 +184,9 @@ void Encoder::encodeTable(flatbuffers::FlatBufferBuilder &builder) {
     uint32_t outputBytes = addText(state.outputName);
     uint32_t numOuter = addInts(state.outer);
     uint32_t numInner = addInts(state.inner);
-    states.emplace_back(state.capacity, state.blockTokens, nameBytes,
-                        outputBytes, state.buffer, numOuter, numInner,
+    states.emplace_back(state.capacity, state.blockTokens, state.residentBlocks,
+                        nameBytes, outputBytes, state.buffer, numOuter,
+                        numInner, state.spill,
                         static_cast<uint8_t>(state.dtype));
   }
   for (const CarriedSlot &slot : plan.carried) {

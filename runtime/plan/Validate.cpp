@@ -31,6 +31,12 @@ std::string describeStep(const Entry &entry, size_t index) {
   case StepKind::Wait:
     kind = "wait";
     break;
+  case StepKind::Restore:
+    kind = "restore";
+    break;
+  case StepKind::Spill:
+    kind = "spill";
+    break;
   }
   return "entry '" + entry.name + "', step " + std::to_string(index) + " (" +
          kind + (step.name.empty() ? "" : ", " + step.name) + ")";
@@ -160,6 +166,9 @@ Result<void> Validator::checkStates() const {
     if (state.buffer >= plan.buffers.size()) {
       return bad(where, outOf(state.buffer, plan.buffers.size(), "buffer"));
     }
+    if (state.spill != kNone && state.spill >= plan.buffers.size()) {
+      return bad(where, outOf(state.spill, plan.buffers.size(), "buffer"));
+    }
     if (state.capacity < 0 || state.blockTokens < 1) {
       return bad(where, "capacity " + std::to_string(state.capacity) +
                             ", tokens per block " +
@@ -250,7 +259,7 @@ Result<void> Validator::checkStep(const Entry &entry, size_t index) const {
     return bad("entry '" + entry.name + "'", "a step's name is too long");
   }
   std::string where = describeStep(entry, index);
-  if (step.kind > StepKind::Wait || step.stream > Stream::Copy) {
+  if (step.kind > StepKind::Spill || step.stream > Stream::Copy) {
     return bad(where, "unknown kind " + std::to_string(int(step.kind)) +
                           " or stream " + std::to_string(int(step.stream)));
   }
@@ -289,6 +298,15 @@ Result<void> Validator::checkStep(const Entry &entry, size_t index) const {
     if (!fits(step.sourceOffset, step.bytes) ||
         !fits(step.targetOffset, step.bytes)) {
       return bad(where, "its byte ranges are out of range");
+    }
+    return {};
+  case StepKind::Restore:
+  case StepKind::Spill:
+    if (step.state >= plan.states.size()) {
+      return bad(where, outOf(step.state, plan.states.size(), "state"));
+    }
+    if (step.buffer >= plan.buffers.size()) {
+      return bad(where, outOf(step.buffer, plan.buffers.size(), "buffer"));
     }
     return {};
   case StepKind::Signal:
@@ -360,9 +378,8 @@ Result<void> Validator::checkEntry(const Entry &entry) const {
 }
 
 Result<void> Validator::run() {
-  for (Result<void> result :
-       {checkModel(), checkSegments(), checkBuffers(), checkStates(),
-        checkCarried()}) {
+  for (Result<void> result : {checkModel(), checkSegments(), checkBuffers(),
+                              checkStates(), checkCarried()}) {
     if (!result) {
       return result;
     }

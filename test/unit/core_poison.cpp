@@ -62,8 +62,8 @@ bool givesTheSum(const Plan &plan, bool poison) {
   kernels::ThreadPool pool(1);
   WeightsSource source;
   FirstUse firstUse(plan, false);
-  auto executor = Executor::create(plan, memory, source, nullptr, firstUse,
-                                   &pool, nullptr, poison);
+  auto executor = Executor::create(plan, memory, source, {}, firstUse, &pool,
+                                   nullptr, poison);
   EXPECT_TRUE(bool(executor)) << (executor ? "" : executor.error().message);
   if (!executor) {
     return false;

@@ -45,6 +45,9 @@ void PlanOptions::add(CLI::App &app) {
                  "cache), direct (threads past the page cache), buffered "
                  "(threads, page cache given back) or cached (page cache kept)")
       ->check(CLI::IsMember({"auto", "uring", "direct", "buffered", "cached"}));
+  app.add_option("--spill-dir", spillFolder,
+                 "Where the parts of KV caches that spill lie, in a file "
+                 "without a name (default: $TMPDIR, or /tmp)");
   app.add_flag("--json", json, "Print the result as JSON");
 }
 
@@ -54,6 +57,7 @@ SessionOptions PlanOptions::session() const {
   options.weightsPath = weights;
   options.checksum = !noChecksum;
   options.io.method = io::methodNamed(ioMethod).value_or(io::Method::Auto);
+  options.spillFolder = spillFolder;
   if (embedded) {
     options.planOffset = embedded->planOffset;
     options.planSize = embedded->planSize;

@@ -34,13 +34,14 @@ struct PlanOptions {
   std::string plan;
   std::string weights;
   int threads = 0;
+  std::string spillFolder;
   bool noChecksum = false;
   std::string ioMethod = "auto";
   bool json = false;
   std::optional<EmbeddedPlan> embedded;
 
   /// Adds PLAN (left out if a plan is embedded), --weights, --threads,
-  /// --no-checksum, --io and --json.
+  /// --no-checksum, --io, --spill-dir and --json.
   void add(CLI::App &app);
   SessionOptions session() const;
 };

@@ -48,6 +48,10 @@ std::string_view operation(const plan::Step &step) {
     return "signal";
   case plan::StepKind::Wait:
     return "wait";
+  case plan::StepKind::Restore:
+    return "restore";
+  case plan::StepKind::Spill:
+    return "spill";
   }
   return "";
 }
@@ -67,8 +71,11 @@ static Json stepsJson(const plan::Entry &entry, Words &operations) {
       for (const plan::Operand &used : step.operands) {
         operand(used.buffer, used.access);
       }
-    } else if (step.kind == plan::StepKind::Copy) {
+    } else if (step.kind == plan::StepKind::Copy ||
+               step.kind == plan::StepKind::Restore) {
       operand(step.buffer, plan::Access::Write);
+    } else if (step.kind == plan::StepKind::Spill) {
+      operand(step.buffer, plan::Access::Read);
     }
     first.push_back(operands.size());
   }
