@@ -7,6 +7,8 @@
 
 #include "runtime/core/Machine.h"
 
+#include "runtime/plan/FreeMemory.h"
+
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -60,65 +62,9 @@ uint64_t field(const std::string &text, const char *key) {
   return UINT64_MAX;
 }
 
-/// What one memory cgroup still grants, counting clean file pages as free.
-uint64_t cgroupRoom(const std::string &folder, const char *limitFile,
-                    const char *usageFile, const char *inactive,
-                    const char *active) {
-  const std::string limitText = readSmallFile((folder + limitFile).c_str());
-  const std::string usageText = readSmallFile((folder + usageFile).c_str());
-  if (limitText.empty() || usageText.empty() || limitText[0] == 'm') {
-    return UINT64_MAX;
-  }
-  const uint64_t limit = std::strtoull(limitText.c_str(), nullptr, 10);
-  uint64_t usage = std::strtoull(usageText.c_str(), nullptr, 10);
-  if (limit >= uint64_t(1) << 60) {
-    return UINT64_MAX; // v1's way to say "no limit"
-  }
-  const std::string stat = readSmallFile((folder + "memory.stat").c_str());
-  for (const char *key : {inactive, active}) {
-    const uint64_t cache = field(stat, key);
-    usage -= cache == UINT64_MAX ? 0 : std::min(cache, usage);
-  }
-  return limit > usage ? limit - usage : 0;
-}
-
 } // namespace
 
-uint64_t llmc::availableMemory() {
-  uint64_t room = field(readSmallFile("/proc/meminfo"), "MemAvailable:");
-  room = room == UINT64_MAX ? room : room * 1024;
-  // "12:memory:/path" (v1) or "0::/path" (v2). Inside a container the path may
-  // not be visible; then the root of the mount is the container's own group.
-  const std::string groups = readSmallFile("/proc/self/cgroup");
-  size_t at = 0;
-  while (at < groups.size()) {
-    size_t end = groups.find('\n', at);
-    end = end == std::string::npos ? groups.size() : end;
-    const std::string line = groups.substr(at, end - at);
-    at = end + 1;
-    const size_t first = line.find(':');
-    const size_t second =
-        first == std::string::npos ? first : line.find(':', first + 1);
-    if (second == std::string::npos) {
-      continue;
-    }
-    const std::string kind = line.substr(first + 1, second - first - 1);
-    const std::string path = line.substr(second + 1);
-    for (const std::string &place : {path, std::string()}) {
-      if (kind == "memory") {
-        room = std::min(
-            room, cgroupRoom("/sys/fs/cgroup/memory" + place + "/",
-                             "memory.limit_in_bytes", "memory.usage_in_bytes",
-                             "total_inactive_file ", "total_active_file "));
-      } else if (kind.empty()) {
-        room = std::min(room, cgroupRoom("/sys/fs/cgroup" + place + "/",
-                                         "memory.max", "memory.current",
-                                         "inactive_file ", "active_file "));
-      }
-    }
-  }
-  return room;
-}
+uint64_t llmc::availableMemory() { return freeMemory().bytes; }
 
 uint64_t llmc::peakResidentBytes() {
   const uint64_t kib = field(readSmallFile("/proc/self/status"), "VmHWM:");

@@ -13,9 +13,7 @@
 
 namespace llmc {
 
-/// Bytes that can be had without swapping: the least of /proc/meminfo's
-/// MemAvailable and what the memory cgroup (v1 or v2) still grants.
-/// UINT64_MAX if unknown.
+/// FreeMemory::bytes of this process.
 uint64_t availableMemory();
 
 /// The process's largest resident set so far, in bytes (VmHWM).

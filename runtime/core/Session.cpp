@@ -9,6 +9,7 @@
 
 #include "runtime/core/Machine.h"
 #include "runtime/plan/Checker.h"
+#include "runtime/plan/FreeMemory.h"
 #include "runtime/plan/PlanReader.h"
 #include "runtime/plan/Target.h"
 
@@ -79,7 +80,7 @@ Result<std::unique_ptr<Session>> Session::load(const std::string &planPath,
     if (Result<void> opened = s->openWeights(options); !opened) {
       return opened.error();
     }
-    if (Result<void> taken = s->takeMemory(); !taken) {
+    if (Result<void> taken = s->takeMemory(options.warn); !taken) {
       return taken.error();
     }
     if (Result<void> opened = s->openSpill(options); !opened) {
@@ -182,7 +183,7 @@ Result<void> Session::openSpill(const SessionOptions &options) {
   return {};
 }
 
-Result<void> Session::takeMemory() {
+Result<void> Session::takeMemory(void (*warn)(const std::string &)) {
   uint64_t deviceBytes = thePlan.totals.arenaBytes;
   uint64_t hostBytes = thePlan.totals.hostBytes;
   for (const Buffer &buffer : thePlan.buffers) {
@@ -208,14 +209,13 @@ Result<void> Session::takeMemory() {
   // What is already reserved for other uses on the device is part of the
   // plan's one number, but on a CPU nothing else takes it.
   const uint64_t needed = thePlan.totals.deviceBytes + hostBytes;
-  const uint64_t available = availableMemory();
-  if (needed > available) {
-    return {ErrorCode::OutOfMemory,
-            path + ": needs " + formatBytes(needed) + " (" +
-                std::to_string(needed) + " bytes), the machine has " +
-                formatBytes(available) +
-                " free; compile the model again with --vram " +
-                std::to_string(available / 10 * 9)};
+  Result<std::string> warning =
+      checkRoom(path, needed, thePlan.totals.minimumBytes, freeMemory());
+  if (!warning) {
+    return warning.error();
+  }
+  if (!warning->empty() && warn) {
+    warn(*warning);
   }
   Result<Arena> deviceArena = Arena::create(deviceBytes, "device");
   if (!deviceArena) {

@@ -47,8 +47,10 @@ struct SessionOptions {
   bool poison = false;     // see Executor::create
   bool profile = false;    // times per step
   size_t traceEvents = 0;  // room for a trace, in events
-  io::IoOptions io;        // how weights are read
-  std::string spillFolder; // of the spill file; empty: $TMPDIR, or /tmp
+  /// Told what is no error but should be known; may be null.
+  void (*warn)(const std::string &) = nullptr;
+  io::IoOptions io;                // how weights are read
+  std::string spillFolder;         // of the spill file; empty: $TMPDIR, or /tmp
   SpillFile::WriteHook spillWrite; // for tests: stands in for pwrite
   // The plan (and its weights) inside `path`, at these bytes; size 0: the
   // whole file, with weights in a file of their own.
@@ -161,7 +163,7 @@ private:
   Session() = default;
   Result<void> openWeights(const SessionOptions &options);
   Result<void> openSpill(const SessionOptions &options);
-  Result<void> takeMemory();
+  Result<void> takeMemory(void (*warn)(const std::string &));
   Result<void> fillArena();
   Result<void> loadResident();
   Result<void> compareRest();

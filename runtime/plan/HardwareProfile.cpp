@@ -174,6 +174,19 @@ public:
     }
   }
 
+  /// The unit that the number is not in, since no machine is so slow: "48" for
+  /// 48 GB/s, "80" for 80 us.
+  std::string misread(std::string_view key, double number) const {
+    if (key.ends_with("flops_per_second") ||
+        place.ends_with("flops_per_second")) {
+      return number < 1e6 ? "flops per second" : "";
+    }
+    if (key.ends_with("bytes_per_second")) {
+      return number < 1e6 ? "bytes per second" : "";
+    }
+    return key.ends_with("_seconds") && number > 10 ? "seconds" : "";
+  }
+
   void rate(const char *key, double &out) {
     if (const Json *value = find(key)) {
       const double number =
@@ -181,6 +194,9 @@ public:
       if (!std::isfinite(number) || number <= 0) {
         wrong("'" + std::string(key) + "' is " + value->dump() +
               ", expected a positive number");
+      } else if (const std::string unit = misread(key, number); !unit.empty()) {
+        wrong("'" + std::string(key) + "' is " + value->dump() +
+              ", which cannot be " + unit);
       }
       out = number;
     }

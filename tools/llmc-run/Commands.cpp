@@ -58,6 +58,9 @@ SessionOptions PlanOptions::session() const {
   options.checksum = !noChecksum;
   options.io.method = io::methodNamed(ioMethod).value_or(io::Method::Auto);
   options.spillFolder = spillFolder;
+  options.warn = [](const std::string &message) {
+    std::fprintf(stderr, "llmc: warning: %s\n", message.c_str());
+  };
   if (embedded) {
     options.planOffset = embedded->planOffset;
     options.planSize = embedded->planSize;
