@@ -1,6 +1,7 @@
 //===- Check.cpp - What llmc check reports --------------------------------===//
 
 #include "compiler/Compile.h"
+#include "compiler/Contexts.h"
 #include "compiler/Pipeline.h"
 
 #include "mlir/IR/MLIRContext.h"
@@ -19,6 +20,31 @@ std::vector<int64_t> contextLadder(int64_t model) {
   }
   if (model > 0) {
     ladder.push_back(model);
+  }
+  return ladder;
+}
+
+/// The smallest budget of all, round sizes (1, 1.5, 2, 3, 4, 6 ...) up to where
+/// nothing streams at the model's own context, at most kBudgets of them, and
+/// that.
+std::vector<uint64_t> budgetLadder(uint64_t smallest, uint64_t resident) {
+  constexpr size_t kBudgets = 8;
+  std::vector<uint64_t> round;
+  for (uint64_t unit = 4096; unit < resident && unit < UINT64_MAX / 4;
+       unit *= 2) {
+    for (uint64_t budget : {unit, unit / 2 * 3}) {
+      if (smallest < budget && budget < resident) {
+        round.push_back(budget);
+      }
+    }
+  }
+  std::vector<uint64_t> ladder = {smallest};
+  size_t every = (round.size() + kBudgets - 1) / kBudgets;
+  for (size_t i = 0; i < round.size(); i += every) {
+    ladder.push_back(round[i]);
+  }
+  if (resident > smallest) {
+    ladder.push_back(resident);
   }
   return ladder;
 }
@@ -49,19 +75,28 @@ Result<CheckReport> check(const CompileOptions &given) {
   report.minimumBytes = plan.totals.minimumBytes;
   report.residentBytes = plan.totals.deviceBytes;
   report.warnings = lowered->warnings;
+  if (info.context <= 0) {
+    return report;
+  }
+  Contexts contexts(*context, options, info.context);
+  contexts.learn(info.context, {report.minimumBytes, report.residentBytes});
   for (int64_t tokens : contextLadder(info.context)) {
-    if (tokens == info.context) {
-      report.contexts.push_back(
-          {tokens, report.minimumBytes, report.residentBytes});
-      continue;
-    }
-    options.context = tokens;
-    Result<Lowered> at = lower(*context, options, UINT64_MAX, nullptr);
-    if (!at) {
-      return at.error();
+    Result<Contexts::Need> need = contexts.need(tokens);
+    if (!need) {
+      return need.error();
     }
     report.contexts.push_back(
-        {tokens, at->plan.totals.minimumBytes, at->plan.totals.deviceBytes});
+        {tokens, need->minimumBytes, need->residentBytes});
+  }
+  for (uint64_t budget : budgetLadder(report.contexts.front().minimumBytes,
+                                      report.residentBytes)) {
+    Result<int64_t> fits = contexts.largest(budget, Contexts::Want::Feasible);
+    Result<int64_t> resident =
+        contexts.largest(budget, Contexts::Want::Resident);
+    if (!fits || !resident) {
+      return fits ? resident.error() : fits.error();
+    }
+    report.budgets.push_back({budget, *fits, *resident});
   }
   return report;
 }

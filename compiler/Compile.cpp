@@ -2,10 +2,12 @@
 
 #include "compiler/Compile.h"
 
+#include "compiler/Contexts.h"
 #include "compiler/EmitExe.h"
 #include "compiler/Pipeline.h"
 #include "compiler/pack/WriteWeights.h"
 #include "runtime/plan/Checker.h"
+#include "runtime/plan/FreeMemory.h"
 #include "runtime/plan/PlanWriter.h"
 #include "runtime/plan/Target.h"
 #include "runtime/plan/Validate.h"
@@ -28,22 +30,6 @@ namespace {
 // Budget and target
 //===----------------------------------------------------------------------===//
 
-/// What --vram auto leaves to the rest of the machine.
-constexpr uint64_t kAutoMargin = uint64_t(512) << 20;
-
-Result<uint64_t> freeMemory() {
-  std::ifstream file("/proc/meminfo");
-  std::string key, unit;
-  uint64_t kilobytes = 0;
-  while (file >> key >> kilobytes >> unit) {
-    if (key == "MemAvailable:") {
-      return kilobytes * 1024;
-    }
-  }
-  return Error{ErrorCode::FileUnreadable,
-               "--vram auto: /proc/meminfo has no MemAvailable; give a size"};
-}
-
 Result<uint64_t> budgetOf(const CompileOptions &options) {
   switch (options.budget.kind) {
   case Budget::Kind::Unbounded:
@@ -51,12 +37,13 @@ Result<uint64_t> budgetOf(const CompileOptions &options) {
   case Budget::Kind::Bytes:
     return options.budget.bytes;
   case Budget::Kind::Auto: {
-    Result<uint64_t> available = freeMemory();
-    if (!available) {
-      return available;
+    FreeMemory found = freeMemory();
+    if (found.bytes == UINT64_MAX) {
+      return Error{ErrorCode::FileUnreadable,
+                   "--vram auto: /proc/meminfo has no MemAvailable; give a "
+                   "size"};
     }
-    return *available -
-           std::min(*available / 2, std::max(kAutoMargin, *available / 10));
+    return automaticBudget(found.bytes);
   }
   }
   return UINT64_MAX;
@@ -79,75 +66,55 @@ Result<std::string> archOf(const CompileOptions &options) {
 // Context
 //===----------------------------------------------------------------------===//
 
-constexpr int64_t kSmallestContext = 128;
-
 /// Without --ctx: the model's own context where nothing needs to stream at it;
 /// else the largest that nothing streams at; else the model's own, streaming;
-/// else the largest that compiles at all. Whole multiples of 64 tokens.
+/// else the largest that compiles at all. See Contexts.
 Result<Lowered> lowerAtBestContext(mlir::MLIRContext &context,
                                    CompileOptions options, uint64_t budget,
                                    const std::shared_ptr<StageRecord> &record) {
   Result<Lowered> full = lower(context, options, budget, record);
   if (!full || options.context || budget == UINT64_MAX ||
-      full->model.info.context <= kSmallestContext ||
+      full->model.info.context <= Contexts::kSmallest ||
       (!full->failure && !full->streams()) || (record && record->reached)) {
     return full;
   }
   int64_t model = full->model.info.context;
-  auto at = [&](int64_t tokens) {
-    options.context = tokens;
-    return lower(context, options, budget, nullptr);
-  };
-  enum class Want { Resident, Feasible };
-  auto search = [&](Want want) -> Result<std::optional<Lowered>> {
-    auto good = [&](const Lowered &tried) {
-      return !tried.failure && (want == Want::Feasible || !tried.streams());
-    };
-    // The largest good multiple of 64 in [low, high); good(low) is known.
-    Result<Lowered> best = at(kSmallestContext);
-    if (!best) {
-      return best.error();
-    }
-    if (!good(*best)) {
-      return std::optional<Lowered>();
-    }
-    int64_t low = kSmallestContext / 64, high = (model + 63) / 64;
-    // Stop when 3 % more would not matter.
-    while (high - low > std::max<int64_t>(1, low / 32)) {
-      int64_t middle = (low + high) / 2;
-      Result<Lowered> tried = at(middle * 64);
-      if (!tried) {
-        return tried.error();
-      }
-      if (good(*tried)) {
-        best = std::move(tried);
-        low = middle;
-      } else {
-        high = middle;
-      }
-    }
-    return std::optional<Lowered>(std::move(*best));
-  };
-  for (Want want : {Want::Resident, Want::Feasible}) {
-    if (want == Want::Feasible && !full->failure) {
+  Contexts contexts(context, options, model);
+  for (Contexts::Want want :
+       {Contexts::Want::Resident, Contexts::Want::Feasible}) {
+    bool resident = want == Contexts::Want::Resident;
+    if (!resident && !full->failure) {
       return full;
     }
-    Result<std::optional<Lowered>> found = search(want);
+    Result<int64_t> tokens = contexts.largest(budget, want);
+    if (!tokens) {
+      return tokens.error();
+    }
+    if (*tokens == 0) {
+      continue;
+    }
+    options.context = *tokens;
+    Result<Lowered> found = lower(context, options, budget, nullptr);
     if (!found) {
-      return found.error();
+      return found;
     }
-    if (*found) {
-      (*found)->warnings.push_back(
-          "context set to " + std::to_string((*found)->model.info.context) +
-          " tokens, the largest " +
-          (want == Want::Resident ? "at which nothing streams"
-                                  : "that fits the budget") +
-          " (the model allows " + std::to_string(model) + "; --ctx chooses)");
-      return std::move(**found);
+    // A model whose needs do not grow with the context alone.
+    if (found->failure || (resident && found->streams())) {
+      continue;
     }
+    found->warnings.push_back(
+        "context set to " + std::to_string(found->model.info.context) +
+        " tokens, the largest " +
+        (resident ? "at which nothing streams" : "that fits the budget") +
+        " (the model allows " + std::to_string(model) + "; --ctx chooses)");
+    return found;
+  }
+  if (!full->failure) {
+    return full;
   }
   // Not even the smallest context fits: its minimum is the one to report.
-  return at(kSmallestContext);
+  options.context = Contexts::kSmallest;
+  return lower(context, options, budget, nullptr);
 }
 
 //===----------------------------------------------------------------------===//
@@ -340,6 +307,7 @@ Result<CompileResult> compile(const CompileOptions &given,
   result.weightsPath = paths->weights.string();
   result.weightsReused = packed->reused;
   result.plan = std::move(plan);
+  result.predictions = std::move(lowered->predictions);
   return result;
 }
 

@@ -9,6 +9,7 @@
 #define LLMC_COMPILER_COMPILE_H
 
 #include "compiler/Options.h"
+#include "runtime/plan/Explain.h"
 #include "runtime/plan/Plan.h"
 #include "runtime/support/Result.h"
 
@@ -31,6 +32,7 @@ struct BudgetFailure {
 
 struct CompileResult {
   plan::Plan plan;
+  std::vector<plan::Prediction> predictions; // per entry
   std::string planPath;
   std::string weightsPath;
   bool weightsReused = false;
@@ -70,6 +72,13 @@ struct CheckReport {
     uint64_t residentBytes = 0; // nothing streams from here on
   };
   std::vector<ContextRow> contexts;
+  /// The other way round: the largest contexts of some budgets, ascending.
+  struct BudgetRow {
+    uint64_t budgetBytes = 0;
+    int64_t largestContext = 0;         // tokens; 0: none fits
+    int64_t largestResidentContext = 0; // at which nothing streams
+  };
+  std::vector<BudgetRow> budgets;
   std::vector<std::string> warnings;
 };
 Result<CheckReport> check(const CompileOptions &options);

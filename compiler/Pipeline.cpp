@@ -24,7 +24,7 @@ std::unique_ptr<mlir::MLIRContext> makeContext() {
   return context;
 }
 
-bool Lowered::streams() const {
+static bool planStreams(const plan::Plan &plan) {
   for (const plan::Entry &entry : plan.entries) {
     if (entry.streamedBytes > 0) {
       return true;
@@ -32,6 +32,9 @@ bool Lowered::streams() const {
   }
   return false;
 }
+
+bool Placed::streams() const { return planStreams(plan); }
+bool Lowered::streams() const { return planStreams(plan); }
 
 namespace {
 
@@ -60,9 +63,31 @@ Error stageError(const Diagnostics &diagnostics, const char *stage) {
 
 } // namespace
 
-Result<Lowered> lower(mlir::MLIRContext &context, const CompileOptions &options,
-                      uint64_t budgetBytes,
-                      const std::shared_ptr<StageRecord> &record) {
+/// Options of passes cannot be copied.
+static void fill(PlanPipelineOptions &out, const CompileOptions &options,
+                 uint64_t budgetBytes) {
+  out.budget = budgetBytes;
+  out.policy = options.policy == Policy::Naive ? "naive" : "planned";
+  out.order = options.reorder ? "planned" : "model";
+  out.inPlace = options.inPlace;
+}
+
+/// Runs the passes that `build` adds.
+template <typename Build>
+static mlir::LogicalResult runPasses(mlir::ModuleOp module,
+                                     const std::shared_ptr<StageRecord> &record,
+                                     Build build) {
+  mlir::PassManager manager(module.getContext());
+  if (record) {
+    manager.addInstrumentation(makeStageObserver(record));
+  }
+  build(manager);
+  return manager.run(module);
+}
+
+Result<Scheduled> schedule(mlir::MLIRContext &context,
+                           const CompileOptions &options,
+                           const std::shared_ptr<StageRecord> &record) {
   import::ImportOptions importOptions;
   for (const auto &[name, bounds] : options.dims) {
     importOptions.dims[name] = {bounds.lower, bounds.upper};
@@ -80,21 +105,10 @@ Result<Lowered> lower(mlir::MLIRContext &context, const CompileOptions &options,
   if (!model) {
     return model.error();
   }
-  Lowered out;
+  Scheduled out;
   out.model = std::move(*model);
   out.warnings = out.model.info.warnings;
   mlir::ModuleOp module = *out.model.module;
-  auto run = [&](auto build, const char *stage) -> Result<void> {
-    mlir::PassManager manager(&context);
-    if (record) {
-      manager.addInstrumentation(makeStageObserver(record));
-    }
-    build(manager);
-    if (mlir::failed(manager.run(module))) {
-      return stageError(diagnostics, stage);
-    }
-    return {};
-  };
   auto reached = [&] { return record && record->reached; };
   if (record) {
     record->after("import", module);
@@ -105,30 +119,59 @@ Result<Lowered> lower(mlir::MLIRContext &context, const CompileOptions &options,
   graphOptions.kvType = options.kvType;
   graphOptions.allLogits = options.allLogits;
   graphOptions.quantize = options.quantize == Quantize::Int8 ? "int8" : "none";
-  if (Result<void> done = run(
+  auto failed = [&](auto build, const char *stage) -> std::optional<Error> {
+    if (mlir::succeeded(runPasses(module, record, build)) || reached()) {
+      return std::nullopt;
+    }
+    return stageError(diagnostics, stage);
+  };
+  if (std::optional<Error> error = failed(
           [&](mlir::OpPassManager &pm) {
             buildGraphPipeline(pm, graphOptions);
           },
-          "the graph pipeline");
-      !done) {
-    return reached() ? Result<Lowered>(std::move(out)) : done.error();
+          "the graph pipeline")) {
+    return *error;
   }
-
+  if (reached()) {
+    return out;
+  }
   if (!options.hardwareId.empty()) {
     memory::setRates(module, options.rates);
   }
   PlanPipelineOptions planOptions;
-  planOptions.budget = budgetBytes;
-  planOptions.policy = options.policy == Policy::Naive ? "naive" : "planned";
-  planOptions.order = options.reorder ? "planned" : "model";
-  planOptions.inPlace = options.inPlace;
-  Result<void> planned =
-      run([&](mlir::OpPassManager &pm) { buildPlanPipeline(pm, planOptions); },
-          "the plan pipeline");
+  fill(planOptions, options, UINT64_MAX);
+  if (std::optional<Error> error = failed(
+          [&](mlir::OpPassManager &pm) {
+            buildSchedulePipeline(pm, planOptions);
+          },
+          "the plan pipeline")) {
+    return *error;
+  }
   out.warnings.insert(out.warnings.end(), diagnostics.warnings.begin(),
                       diagnostics.warnings.end());
-  if (!planned) {
-    if (reached()) {
+  return out;
+}
+
+Result<Placed> place(mlir::ModuleOp module, const import::ModelInfo &info,
+                     const CompileOptions &options, uint64_t budgetBytes,
+                     const std::shared_ptr<StageRecord> &record,
+                     std::vector<std::string> *warnings) {
+  Diagnostics diagnostics;
+  mlir::ScopedDiagnosticHandler handler(
+      module.getContext(), [&](mlir::Diagnostic &d) { return diagnostics(d); });
+  PlanPipelineOptions planOptions;
+  fill(planOptions, options, budgetBytes);
+  mlir::LogicalResult planned =
+      runPasses(module, record, [&](mlir::OpPassManager &pm) {
+        buildPlacementPipeline(pm, planOptions);
+      });
+  if (warnings) {
+    warnings->insert(warnings->end(), diagnostics.warnings.begin(),
+                     diagnostics.warnings.end());
+  }
+  Placed out;
+  if (mlir::failed(planned)) {
+    if (record && record->reached) {
       return out;
     }
     if (std::optional<emit::Infeasible> why = emit::getInfeasible(module)) {
@@ -142,14 +185,24 @@ Result<Lowered> lower(mlir::MLIRContext &context, const CompileOptions &options,
       failure.advice = why->advice;
       return out;
     }
-    return planned.error();
+    return stageError(diagnostics, "placement");
   }
   Result<plan::Plan> emitted = emit::emitPlan(module);
   if (!emitted) {
     return emitted.error();
   }
   out.plan = std::move(*emitted);
-  const import::ModelInfo &info = out.model.info;
+  memory::CostModel costs(module);
+  for (auto entry : module.getOps<planir::EntryOp>()) {
+    plan::Prediction &prediction = out.predictions.emplace_back();
+    if (std::optional<memory::EntryCost> cost = costs.cost(entry)) {
+      prediction.computeSeconds = cost->computeBoundSeconds;
+      prediction.memorySeconds = cost->memoryBoundSeconds;
+      prediction.overheadSeconds = cost->overheadSeconds;
+      prediction.linkSeconds = cost->run.linkSeconds;
+      prediction.stallSeconds = cost->run.stallSeconds;
+    }
+  }
   out.plan.producer = "llmc " LLMC_VERSION;
   out.plan.modelName = info.name;
   out.plan.target = options.target;
@@ -159,6 +212,71 @@ Result<Lowered> lower(mlir::MLIRContext &context, const CompileOptions &options,
   out.plan.bosToken = info.bosToken;
   out.plan.eosTokens = info.eosTokens;
   out.plan.totals.budgetBytes = budgetBytes;
+  return out;
+}
+
+Result<Placed> tryBudget(const Scheduled &scheduled,
+                         const CompileOptions &options, uint64_t budgetBytes) {
+  mlir::OwningOpRef<mlir::ModuleOp> copy =
+      mlir::ModuleOp(*scheduled.model.module).clone();
+  return place(*copy, scheduled.model.info, options, budgetBytes, nullptr);
+}
+
+/// How much more of a budget is worth speaking of: 1 GiB, or a tenth where the
+/// model is small.
+static uint64_t moreBudget(const plan::Plan &plan, uint64_t budgetBytes) {
+  constexpr uint64_t kGiB = uint64_t(1) << 30;
+  uint64_t weights = 0;
+  for (const plan::Segment &segment : plan.segments) {
+    weights += segment.size;
+  }
+  return weights >= 4 * kGiB ? kGiB : budgetBytes / 10;
+}
+
+Result<Lowered> lower(mlir::MLIRContext &context, const CompileOptions &options,
+                      uint64_t budgetBytes,
+                      const std::shared_ptr<StageRecord> &record) {
+  Result<Scheduled> scheduled = schedule(context, options, record);
+  if (!scheduled) {
+    return scheduled.error();
+  }
+  Lowered out;
+  auto finish = [&](Placed &&placed) {
+    out.plan = std::move(placed.plan);
+    out.predictions = std::move(placed.predictions);
+    out.failure = std::move(placed.failure);
+    out.model = std::move(scheduled->model);
+    out.warnings = std::move(scheduled->warnings);
+  };
+  if (record && record->reached) {
+    finish({});
+    return out;
+  }
+  // Placing again takes the module as it was.
+  mlir::OwningOpRef<mlir::ModuleOp> before;
+  if (budgetBytes != UINT64_MAX) {
+    before = mlir::ModuleOp(*scheduled->model.module).clone();
+  }
+  Result<Placed> placed =
+      place(*scheduled->model.module, scheduled->model.info, options,
+            budgetBytes, record, &scheduled->warnings);
+  if (!placed) {
+    return placed.error();
+  }
+  if (before && !placed->failure && placed->streams()) {
+    uint64_t more = moreBudget(placed->plan, budgetBytes);
+    Result<Placed> other = place(*before, scheduled->model.info, options,
+                                 budgetBytes + more, nullptr);
+    if (!other) {
+      return other.error();
+    }
+    for (size_t i = 0; i < placed->plan.entries.size(); ++i) {
+      plan::Prediction &prediction = placed->predictions[i];
+      prediction.moreBytes = more;
+      prediction.moreSeconds = other->plan.entries[i].predictedSeconds;
+    }
+  }
+  finish(std::move(*placed));
   return out;
 }
 

@@ -59,8 +59,17 @@ struct PlanPipelineOptions
       llvm::cl::init(true)};
 };
 
-/// Verified graph -> placed, verified plan. If the budget cannot be met, the
-/// module's attribute `plan.infeasible` says why (see emit::getInfeasible).
+/// Verified graph -> a schedule in which every buffer has its lifetime, with
+/// all weights in place. Does not look at the budget.
+void buildSchedulePipeline(mlir::OpPassManager &pm,
+                           const PlanPipelineOptions &options);
+/// The rest of the plan pipeline.
+void buildPlacementPipeline(mlir::OpPassManager &pm,
+                            const PlanPipelineOptions &options);
+
+/// Verified graph -> placed, verified plan: both of the above. If the budget
+/// cannot be met, the module's attribute `plan.infeasible` says why (see
+/// emit::getInfeasible).
 void buildPlanPipeline(mlir::OpPassManager &pm,
                        const PlanPipelineOptions &options);
 

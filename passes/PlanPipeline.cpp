@@ -9,7 +9,8 @@ using namespace mlir;
 
 namespace llmc {
 
-void buildPlanPipeline(OpPassManager &pm, const PlanPipelineOptions &options) {
+void buildSchedulePipeline(OpPassManager &pm,
+                           const PlanPipelineOptions &options) {
   // From here on the order of the steps is the order of execution.
   pm.addPass(createLowerToPlanPass());
 
@@ -29,7 +30,10 @@ void buildPlanPipeline(OpPassManager &pm, const PlanPipelineOptions &options) {
 
   // The schedule is final: every buffer gets its lifetime.
   pm.addPass(createPlanLivenessPass());
+}
 
+void buildPlacementPipeline(OpPassManager &pm,
+                            const PlanPipelineOptions &options) {
   // Decides what stays and what streams, inserts the copies and renews the
   // lifetimes. It counts bytes with the same solver as the assignment, so
   // nothing that moves a lifetime may come between the two.
@@ -42,6 +46,11 @@ void buildPlanPipeline(OpPassManager &pm, const PlanPipelineOptions &options) {
 
   // The phase ends: what the emission relies on.
   pm.addPass(createVerifyPlanPass());
+}
+
+void buildPlanPipeline(OpPassManager &pm, const PlanPipelineOptions &options) {
+  buildSchedulePipeline(pm, options);
+  buildPlacementPipeline(pm, options);
 }
 
 void registerPlanPipeline() {

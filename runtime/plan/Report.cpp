@@ -8,6 +8,7 @@
 #include "runtime/plan/Report.h"
 
 #include "runtime/plan/AtomicFile.h"
+#include "runtime/plan/Explain.h"
 #include "runtime/plan/Peak.h"
 #include "runtime/plan/PlanFormat.h"
 #include "runtime/plan/TextTable.h"
@@ -86,8 +87,22 @@ nlohmann::ordered_json reportJson(const Plan &plan) {
                        {"streamed_bytes", entry.streamedBytes},
                        {"predicted_seconds", entry.predictedSeconds},
                        {"bound_by", entry.boundBy}});
+    double tokens = tokensPerRun(plan, entry);
+    entries.back().update(
+        {{"largest_slot_bytes", largestSlot(plan, entries.size() - 1)},
+         {"predicted_tokens_per_second",
+          tokens > 0 && entry.predictedSeconds > 0
+              ? Json(tokens / entry.predictedSeconds)
+              : Json(nullptr)}});
   }
   json["entries"] = std::move(entries);
+
+  KeptWeights kept = keptWeights(plan);
+  json["stays"] = {{"bytes", kept.bytes},
+                   {"matrices", kept.matrices},
+                   {"matrices_total", kept.allMatrices},
+                   {"vectors", kept.vectors},
+                   {"vectors_total", kept.allVectors}};
 
   uint32_t last = lastStep(plan);
   Json buffers = Json::array();
@@ -108,9 +123,14 @@ nlohmann::ordered_json reportJson(const Plan &plan) {
   return json;
 }
 
-std::string reportJsonText(const Plan &plan) {
-  return reportJson(plan).dump(
-      2, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+std::string reportJsonText(const Plan &plan,
+                           const std::vector<Prediction> &predictions) {
+  nlohmann::ordered_json json = reportJson(plan);
+  if (!predictions.empty()) {
+    json["predictions"] = predictionsJson(plan, predictions);
+  }
+  return json.dump(2, ' ', false,
+                   nlohmann::ordered_json::error_handler_t::replace);
 }
 
 //===----------------------------------------------------------------------===//
@@ -232,6 +252,7 @@ std::string reportText(const Plan &plan) {
   out += "\n" + partsText(plan.totals);
   if (!plan.entries.empty()) {
     out += "\n" + entriesText(plan);
+    out += "\nwhat stays, what streams, what bounds it\n" + explainText(plan);
     out += peakText(plan);
   }
   out += buffersText(plan, kNone);

@@ -79,6 +79,62 @@ class Contract:
                     raise Failure(f"{buffer['name']} ends at {end} of {report['arena_bytes']}")
         return f"{len(report['buffers'])} buffers, {len(report['entries'])} entries"
 
+    def explains(self):
+        """What stays, streams, bounds and would be gained: text, --json and inspect agree, and the
+        gain is what a compile with that much more predicts."""
+        out = self.folder / "explains"
+        out.mkdir(parents=True, exist_ok=True)
+        arguments = ("compile", model(), "--ctx", 256, "-o", out / "x.plan", "--vram")
+        text = self.tool.good(*arguments, "3M").stdout
+        report = self.tool.json(*arguments, "3M")
+        stays, parts = report["stays"], {p["entry"]: p for p in report["predictions"]}
+        if stays != self.tool.json("inspect", out / "x.plan")["stays"]:
+            raise Failure("inspect --json says that other weights stay")
+        words = (
+            f"{stays['matrices']} of {stays['matrices_total']} matrices,"
+            f" all {stays['vectors']} norms, biases and vectors"
+        )
+        lines = text.splitlines()
+        first = next(i for i, line in enumerate(lines) if line.startswith("  stays"))
+        if words not in lines[first]:
+            raise Failure(f"{lines[first]!r} lacks {words!r}")
+        kept = [b for b in report["buffers"] if b["kind"] == "weight"]
+        if stays["bytes"] != sum(b["size"] for b in kept):
+            raise Failure(f"stays {stays['bytes']}, the weights {sum(b['size'] for b in kept)}")
+        if stays["matrices"] + stays["vectors"] != len(kept):
+            raise Failure(f"{stays} counts other weights than the {len(kept)} resident ones")
+        explained = lines[first : next(i for i, l in enumerate(lines) if l.startswith("  weights"))]
+        if not 3 <= len(explained) <= 6:
+            raise Failure(f"{len(explained)} lines of explanation")
+        shown = self.tool.good("inspect", out / "x.plan").stdout
+        if "\n".join(explained[:2]) not in shown or "bound by link" not in shown:
+            raise Failure("inspect explains otherwise")
+        for entry in report["entries"]:
+            part = parts[entry["name"]]
+            slots = [
+                b["size"]
+                for b in report["buffers"]
+                if b["kind"] == "staging" and b["entry"] == entry["name"]
+            ]
+            if entry["largest_slot_bytes"] != max(slots) or part["link_seconds"] <= 0:
+                raise Failure(f"{entry['name']}: {entry['largest_slot_bytes']}, slots {slots}")
+            busy = sum(part[f"{k}_seconds"] for k in ("compute", "memory", "overhead"))
+            least = max(busy, part["link_seconds"])
+            if entry["predicted_seconds"] < least * (1 - 1e-9):
+                raise Failure(f"{entry['name']} takes less than its parts: {entry}")
+        more = report["budget_bytes"] + parts["decode"]["more_budget_bytes"]
+        larger = self.tool.json(*arguments, more)
+        for entry in larger["entries"]:
+            promised = parts[entry["name"]]["more_budget_seconds"]
+            if entry["predicted_seconds"] != promised:
+                raise Failure(f"{entry['name']}: {entry['predicted_seconds']}, not {promised}")
+        whole = self.tool.json(*arguments, "unbounded")
+        if whole["stays"]["matrices"] != whole["stays"]["matrices_total"]:
+            raise Failure(f"unbounded, and yet {whole['stays']}")
+        if any(part["more_budget_bytes"] for part in whole["predictions"]):
+            raise Failure("more than everything cannot stay")
+        return f"{words}; {parts['decode']['more_budget_bytes']} bytes more"
+
     def no_overlap(self):
         """From --json alone: no two device buffers that are live together overlap."""
         report = self.tool.json("inspect", self.plan())
@@ -247,7 +303,7 @@ def main():
     tool = suite.Tool(options)
     contract = Contract(tool, suite.work_folder(options))
     names = (
-        "compile_json no_overlap check_command verify_command stops streamed seeds threads"
+        "compile_json explains no_overlap check_command verify_command stops streamed seeds threads"
         " executable int8 all_logits stages help_everywhere"
     )
 

@@ -7,6 +7,7 @@
 
 #include "plan_samples.h"
 
+#include "runtime/plan/Explain.h"
 #include "runtime/plan/Peak.h"
 #include "runtime/plan/Report.h"
 
@@ -34,7 +35,13 @@ TEST(Report, JsonHasTheContractsFields) {
   EXPECT_EQ(entry, nlohmann::json::parse(
                        R"({"name": "main", "steps": 7, "kernels": 4,
                            "peak_live_bytes": 1464, "streamed_bytes": 1024,
-                           "predicted_seconds": 0.25, "bound_by": "link"})"));
+                           "predicted_seconds": 0.25, "bound_by": "link",
+                           "largest_slot_bytes": 1024,
+                           "predicted_tokens_per_second": 12.0})"));
+  EXPECT_EQ(json["stays"],
+            nlohmann::json::parse(
+                R"({"bytes": 160, "matrices": 1, "matrices_total": 2,
+                    "vectors": 0, "vectors_total": 0})"));
   EXPECT_EQ(json["buffers"][0],
             nlohmann::json::parse(
                 R"({"name": "table", "entry": null, "kind": "weight",
@@ -45,6 +52,65 @@ TEST(Report, JsonHasTheContractsFields) {
                 R"({"name": "x", "entry": "main", "kind": "activation",
                     "tier": "device", "offset": 1472, "size": 48,
                     "start": 0, "end": 6})"));
+}
+
+// By hand: table [10, 4] stays, w (panels) is copied; 3 tokens in 0.25 s now
+// and in 0.125 s with 4 KiB more.
+TEST(Report, ExplainsThePlacement) {
+  const std::vector<Prediction> parts = {
+      {0.125, 0.0625, 0.03125, 0.25, 0.03125, 4096, 0.125}};
+  EXPECT_EQ(
+      explainText(samplePlan(), parts),
+      "  stays     160 B: 1 of 2 matrices\n"
+      "  streams   1.0 KiB per run of main (largest slot 1.0 KiB)\n"
+      "  main      250 ms per run, bound by link: launches 218.8 (compute "
+      "125, memory 62.5, overhead 31.25), link 250, launches wait 31.25\n"
+      "  +4.0 KiB  main 24.0 tokens/s (+100.0 %)\n");
+  nlohmann::json json =
+      nlohmann::json::parse(reportJsonText(samplePlan(), parts));
+  EXPECT_EQ(json["predictions"],
+            nlohmann::json::parse(
+                R"([{"entry": "main", "compute_seconds": 0.125,
+                     "memory_seconds": 0.0625, "overhead_seconds": 0.03125,
+                     "link_seconds": 0.25, "stall_seconds": 0.03125,
+                     "more_budget_bytes": 4096, "more_budget_seconds": 0.125,
+                     "more_budget_tokens_per_second": 24.0}])"));
+}
+
+TEST(Report, ExplainsWhatThePlanKnows) {
+  EXPECT_EQ(explainText(samplePlan()),
+            "  stays     160 B: 1 of 2 matrices\n"
+            "  streams   1.0 KiB per run of main (largest slot 1.0 KiB)\n"
+            "  main      250 ms per run, bound by link\n");
+  EXPECT_NE(reportText(samplePlan()).find(explainText(samplePlan())),
+            std::string::npos);
+}
+
+TEST(Report, ExplainsThatNothingStreams) {
+  Plan plan = samplePlan();
+  Entry &entry = plan.entries[0];
+  plan.buffers[3].kind = BufferKind::Weight;
+  plan.buffers[3].entry = kNone;
+  plan.buffers[3].segment = 1;
+  std::erase_if(entry.steps,
+                [](const Step &step) { return step.kind == StepKind::Copy; });
+  entry.streamedBytes = 0;
+  EXPECT_EQ(
+      explainText(plan, {{0.125, 0.0625, 0.03125, 0, 0, 0, 0}}),
+      "  stays     1.2 KiB: all 2 matrices; nothing streams\n"
+      "  main      250 ms per run, bound by link: launches 218.8 (compute "
+      "125, memory 62.5, overhead 31.25)\n");
+}
+
+// A slot that is carried from run to run is filled by no copy before its use.
+TEST(Report, ACarriedSlotHoldsAMatrixToo) {
+  Plan plan = samplePlan();
+  Entry &entry = plan.entries[0];
+  std::erase_if(entry.steps,
+                [](const Step &step) { return step.kind == StepKind::Copy; });
+  plan.carried = {{1, 0, 1024, 384}};
+  entry.carried = {{3, 3}};
+  EXPECT_EQ(keptWeights(plan).allMatrices, 2u);
 }
 
 TEST(Report, UnboundedAndOddNames) {

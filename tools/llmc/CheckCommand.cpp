@@ -34,6 +34,13 @@ void printJson(const CheckReport &report) {
                                {"minimum_bytes", row.minimumBytes},
                                {"resident_bytes", row.residentBytes}});
   }
+  out["budgets"] = nlohmann::ordered_json::array();
+  for (const CheckReport::BudgetRow &row : report.budgets) {
+    out["budgets"].push_back(
+        {{"budget_bytes", row.budgetBytes},
+         {"largest_context", row.largestContext},
+         {"largest_resident_context", row.largestResidentContext}});
+  }
   std::printf("%s\n", out.dump(2).c_str());
 }
 
@@ -63,6 +70,18 @@ void printText(const CheckReport &report) {
                   static_cast<long long>(row.context),
                   formatSize(row.minimumBytes).c_str(),
                   formatSize(row.residentBytes).c_str());
+    }
+  }
+  if (!report.budgets.empty()) {
+    std::printf("  budget                largest context     nothing streams "
+                "to\n");
+    for (const CheckReport::BudgetRow &row : report.budgets) {
+      auto tokens = [](int64_t value) {
+        return value > 0 ? std::to_string(value) : std::string("-");
+      };
+      std::printf("    %15s  %18s  %18s\n", formatSize(row.budgetBytes).c_str(),
+                  tokens(row.largestContext).c_str(),
+                  tokens(row.largestResidentContext).c_str());
     }
   }
   std::printf("  operators\n");

@@ -28,6 +28,7 @@ Action addCompileCommand(CLI::App &app);
 Action addCheckCommand(CLI::App &app);
 Action addInspectCommand(CLI::App &app);
 Action addPackCommand(CLI::App &app);
+Action addSweepCommand(CLI::App &app);
 
 /// Whether `name` is a command of llmc-run.
 bool isRuntimeCommand(const std::string &name);

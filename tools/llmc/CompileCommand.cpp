@@ -1,7 +1,7 @@
 //===- CompileCommand.cpp - llmc compile ----------------------------------===//
 
 #include "compiler/Compile.h"
-#include "runtime/plan/Bounds.h"
+#include "runtime/plan/Explain.h"
 #include "runtime/plan/Report.h"
 #include "runtime/support/Size.h"
 #include "tools/llmc/Commands.h"
@@ -80,12 +80,7 @@ void printPrediction(const plan::Plan &plan, const plan::Entry &entry) {
   if (entry.predictedSeconds <= 0) {
     return;
   }
-  int64_t tokens = 0;
-  if (entry.newTokens != plan::kNone) {
-    if (auto bounds = plan::EntryBounds::compute(plan, entry)) {
-      tokens = (*bounds)[entry.newTokens].upper;
-    }
-  }
+  double tokens = plan::tokensPerRun(plan, entry);
   if (tokens <= 0) {
     std::printf("  %-8s %12.3g seconds predicted, bound by %s\n",
                 entry.name.c_str(), entry.predictedSeconds,
@@ -96,12 +91,10 @@ void printPrediction(const plan::Plan &plan, const plan::Entry &entry) {
   for (const plan::Symbol &symbol : entry.symbols) {
     past = symbol.isPast ? symbol.upper / 2 : past;
   }
-  std::printf("  %-8s %12.1f tokens/s predicted, bound by %s (%lld at a time "
+  std::printf("  %-8s %12.1f tokens/s predicted, bound by %s (%.0f at a time "
               "after %lld%s)\n",
-              entry.name.c_str(),
-              static_cast<double>(tokens) * static_cast<double>(plan.batch) /
-                  entry.predictedSeconds,
-              entry.boundBy.c_str(), static_cast<long long>(tokens),
+              entry.name.c_str(), tokens / entry.predictedSeconds,
+              entry.boundBy.c_str(), tokens / static_cast<double>(plan.batch),
               static_cast<long long>(past),
               plan.batch > 1 ? ", all sequences" : "");
 }
@@ -135,6 +128,8 @@ void printSummary(const CompileResult &result) {
   for (const plan::Entry &entry : result.plan.entries) {
     printPrediction(result.plan, entry);
   }
+  std::fputs(plan::explainText(result.plan, result.predictions).c_str(),
+             stdout);
   std::printf("  weights  %s (%s%s)\n", result.weightsPath.c_str(),
               formatSize(t.weightsBytes).c_str(),
               result.weightsReused ? ", reused" : "");
@@ -172,7 +167,9 @@ Action addCompileCommand(CLI::App &app) {
       return 0;
     }
     if (*json) {
-      std::printf("%s\n", plan::reportJsonText(result->plan).c_str());
+      std::printf(
+          "%s\n",
+          plan::reportJsonText(result->plan, result->predictions).c_str());
     } else {
       printSummary(*result);
     }

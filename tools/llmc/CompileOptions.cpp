@@ -52,21 +52,7 @@ void addModelFlags(CLI::App &app, CompileFlags &flags) {
       ->capture_default_str();
 }
 
-void addOutputFlags(CLI::App &app, CompileFlags &flags) {
-  app.add_option("--vram", flags.vram,
-                 "Memory budget of the device: 12G, 800M, 6GB, auto or "
-                 "unbounded")
-      ->required()
-      ->type_name("SIZE");
-  app.add_option("-o,--output", flags.options.output,
-                 "The plan [MODEL with .plan]")
-      ->type_name("FILE");
-  app.add_option("--weights", flags.options.weights,
-                 "The packed weights [NAME.weights beside the plan]")
-      ->type_name("FILE");
-  app.add_option("--tokenizer", flags.options.tokenizer,
-                 "tokenizer.json or tokenizer.model [found beside the model]")
-      ->type_name("FILE");
+void addPlanningFlags(CLI::App &app, CompileFlags &flags) {
   app.add_option("--policy", flags.policy,
                  "naive: stream whole layers in order, for comparison")
       ->check(CLI::IsMember({"planned", "naive"}))
@@ -83,6 +69,24 @@ void addOutputFlags(CLI::App &app, CompileFlags &flags) {
                  "Plan for the machine of this profile (see llmc probe) [the "
                  "reference CPU]")
       ->type_name("FILE");
+}
+
+void addOutputFlags(CLI::App &app, CompileFlags &flags) {
+  app.add_option("--vram", flags.vram,
+                 "Memory budget of the device: 12G, 800M, 6GB, auto or "
+                 "unbounded")
+      ->required()
+      ->type_name("SIZE");
+  app.add_option("-o,--output", flags.options.output,
+                 "The plan [MODEL with .plan]")
+      ->type_name("FILE");
+  app.add_option("--weights", flags.options.weights,
+                 "The packed weights [NAME.weights beside the plan]")
+      ->type_name("FILE");
+  app.add_option("--tokenizer", flags.options.tokenizer,
+                 "tokenizer.json or tokenizer.model [found beside the model]")
+      ->type_name("FILE");
+  addPlanningFlags(app, flags);
   app.add_option("--emit", flags.emit,
                  "plan, exe (runtime, plan and weights in one file), or "
                  "print the graph or plan-ir")

@@ -30,7 +30,9 @@ struct CompileFlags {
 
 /// The model and everything that shapes its graph.
 void addModelFlags(CLI::App &app, CompileFlags &flags);
-/// What is written where.
+/// How it is planned: policy, order, in-place, hardware.
+void addPlanningFlags(CLI::App &app, CompileFlags &flags);
+/// The budget, planning, and what is written where.
 void addOutputFlags(CLI::App &app, CompileFlags &flags);
 /// A message for wrong values (a usage error).
 Result<compiler::CompileOptions> toOptions(const CompileFlags &flags);

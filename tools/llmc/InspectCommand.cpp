@@ -1,32 +1,15 @@
 //===- InspectCommand.cpp - llmc inspect ----------------------------------===//
 
-#include "runtime/plan/AtomicFile.h"
 #include "runtime/plan/PlanReader.h"
 #include "runtime/plan/Report.h"
 #include "tools/llmc/Commands.h"
+#include "tools/llmc/WriteText.h"
 #include "tools/llmc/inspect/HtmlReport.h"
 
 #include <cstdio>
 #include <memory>
 
 namespace llmc::tools {
-
-namespace {
-
-Result<void> writeText(const std::string &path, const std::string &text) {
-  Result<plan::AtomicFile> file = plan::AtomicFile::create(path, text.size());
-  if (!file) {
-    return file.error();
-  }
-  if (Result<void> done = file->write(
-          0, {reinterpret_cast<const uint8_t *>(text.data()), text.size()});
-      !done) {
-    return done;
-  }
-  return file->commit();
-}
-
-} // namespace
 
 Action addInspectCommand(CLI::App &app) {
   CLI::App *command = app.add_subcommand(

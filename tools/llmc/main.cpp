@@ -35,6 +35,7 @@ int main(int argc, char **argv) {
   add(addCheckCommand);
   add(addInspectCommand);
   add(addPackCommand);
+  add(addSweepCommand);
   addRuntimeCommands(app);
 
   // CLI11 would only say that some command is missing.
