@@ -285,7 +285,7 @@ Result<CompileResult> compile(const CompileOptions &given,
     return packed.error();
   }
   plan.totals.weightsBytes = packed->fileBytes;
-  plan.totals.diskBytes = packed->fileBytes;
+  plan.totals.diskBytes += packed->fileBytes; // beside spilled state
 
   // The proof is not the planner's: it must hold before anything is written.
   if (Result<void> valid = plan::validate(plan); !valid) {

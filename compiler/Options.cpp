@@ -34,6 +34,10 @@ std::string CompileOptions::str() const {
     }
   }
   out += kvType == "auto" ? "" : " --kv-type " + kvType;
+  out += kvResident == -1 ? ""
+                          : " --kv-resident " +
+                                (kvResident < 0 ? std::string("auto")
+                                                : std::to_string(kvResident));
   out += allLogits ? " --logits all" : " --logits last";
   out += quantize == Quantize::Int8 ? " --quantize int8" : " --quantize none";
   out += policy == Policy::Naive ? " --policy naive" : " --policy planned";

@@ -48,6 +48,9 @@ struct CompileOptions {
   bool allLogits = false;
   std::string tokenizer;
   std::string kvType = "auto"; // auto, f32, f16 or bf16
+  /// Tokens of each KV cache that stay on the device; -1: all of them, -2: all
+  /// of them unless the budget cannot be met that way, then the most that can.
+  int64_t kvResident = -1;
   Quantize quantize = Quantize::None;
   Policy policy = Policy::Planned;
   bool reorder = true; // false: steps stay in the model's own order

@@ -70,6 +70,7 @@ static void fill(PlanPipelineOptions &out, const CompileOptions &options,
   out.policy = options.policy == Policy::Naive ? "naive" : "planned";
   out.order = options.reorder ? "planned" : "model";
   out.inPlace = options.inPlace;
+  out.kvResident = options.kvResident;
 }
 
 /// Runs the passes that `build` adds.
@@ -168,6 +169,17 @@ Result<Placed> place(mlir::ModuleOp module, const import::ModelInfo &info,
   if (warnings) {
     warnings->insert(warnings->end(), diagnostics.warnings.begin(),
                      diagnostics.warnings.end());
+    auto resident =
+        module->getAttrOfType<mlir::IntegerAttr>("plan.kv_resident");
+    if (mlir::succeeded(planned) && resident && options.kvResident < 0) {
+      warnings->push_back(
+          "the KV cache does not fit into the budget: " +
+          std::to_string(resident.getInt()) + " of its " +
+          std::to_string(info.context) +
+          " tokens stay on the device, the others are kept in a file "
+          "(--spill-dir) and come back layer by layer; --kv-resident sets how "
+          "many stay");
+    }
   }
   Placed out;
   if (mlir::failed(planned)) {

@@ -192,6 +192,42 @@ def PlanLivenessPass : Pass<"plan-liveness", "::mlir::ModuleOp"> {
   }];
 }
 
+def PlanSpillPass : Pass<"plan-spill", "::mlir::ModuleOp"> {
+  let summary = "Keep the first blocks of states, take the others from below";
+  let description = [{
+    A state that one append and one attention of each entry use, in blocks of a
+    multiple of 64 tokens, can be cut: its first blocks stay in its buffer, the
+    others lie in a buffer of the disk tier and come through slots, window by
+    window, on the copy stream, while the windows before are computed:
+
+        plan.launch "kv_append"(read @e.k, update @state.k : f32[1, 4, 512, 8]) params ["past"] ints [64, 2]
+        plan.launch "attention"(read @e.q, read @state.k, read @state.k, write @e.y) ..
+    becomes, with two blocks resident and two windows of three,
+        (signal, wait, plan.restore .. to @e.below and signal, some windows ahead)
+        plan.launch "kv_append"(.., update @state.k : f32[1, 4, 128, 8]) params ["past"] ints [64, 2, 0]
+        plan.launch "attention"(.., write @e.carry) ints [.., 0, 1, 0]
+        plan.wait 1 on compute
+        plan.launch "kv_append"(.., update @e.below : f32[1, 4, 192, 8]) params ["past"] ints [64, 2, 128]
+        plan.launch "attention"(.., update @e.carry) ints [.., 128, 0, 0]
+        plan.spill 24576 of @kv.k + 2 from @e.below
+        (and so on; the last part reads the carry and writes @e.y)
+
+    With resident = -1 nothing is cut; with -2 nothing is while the smallest plan
+    fits the budget, else as little as makes it fit. The module's attribute `plan.kv_resident`
+    then says how many tokens stay.
+  }];
+  let options = [
+    Option<"resident", "resident", "int64_t", /*default=*/"-1",
+           "Tokens of each state that stay, rounded up to blocks; -1, -2: see above">,
+    Option<"windows", "windows", "int64_t", /*default=*/"4",
+           "Windows that the rest of a state is cut into">,
+    Option<"budget", "budget", "uint64_t", /*default=*/"UINT64_MAX",
+           "Bytes of arena and reserve together">,
+    Option<"reserve", "reserve", "uint64_t", /*default=*/"0",
+           "Bytes kept free outside of the arena">,
+  ];
+}
+
 def PlanPlacePass : Pass<"plan-place", "::mlir::ModuleOp"> {
   let summary = "Decide under the budget which weights stay and which stream";
   let description = [{

@@ -53,6 +53,11 @@ struct PlanPipelineOptions
       *this, "order",
       llvm::cl::desc("Order of the steps: planned (low peak) or model"),
       llvm::cl::init("planned")};
+  Option<int64_t> kvResident{
+      *this, "kv-resident",
+      llvm::cl::desc("Tokens of each state that stay in the arena; -1: all, "
+                     "-2: as many as the budget allows"),
+      llvm::cl::init(-1)};
   Option<bool> inPlace{
       *this, "in-place",
       llvm::cl::desc("Let buffers share a place where nothing is lost"),

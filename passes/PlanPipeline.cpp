@@ -34,6 +34,16 @@ void buildSchedulePipeline(OpPassManager &pm,
 
 void buildPlacementPipeline(OpPassManager &pm,
                             const PlanPipelineOptions &options) {
+  // What of the states lives below depends on the budget. After the steps have
+  // found their order, which knows launches only; its slots are buffers like
+  // any other and get their lifetimes at once.
+  PlanSpillPassOptions spill;
+  spill.resident = options.kvResident;
+  spill.budget = options.budget;
+  spill.reserve = options.reserve;
+  pm.addPass(createPlanSpillPass(spill));
+  pm.addPass(createPlanLivenessPass());
+
   // Decides what stays and what streams, inserts the copies and renews the
   // lifetimes. It counts bytes with the same solver as the assignment, so
   // nothing that moves a lifetime may come between the two.

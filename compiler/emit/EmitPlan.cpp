@@ -161,6 +161,14 @@ private:
       state.capacity = static_cast<int64_t>(op.getCapacity());
       state.blockTokens = static_cast<int64_t>(op.getBlockTokens());
       state.buffer = buffers.lookup(op.getBuffer());
+      if (op.getSpill()) {
+        state.spill = buffers.lookup(*op.getSpill());
+        state.residentBlocks =
+            static_cast<int64_t>(op.getResidentBlocks().value_or(0));
+        const plan::Buffer &below = out.buffers[state.spill];
+        out.totals.diskBytes =
+            std::max(out.totals.diskBytes, below.offset + below.size);
+      }
       out.states.push_back(std::move(state));
     }
   }
@@ -292,6 +300,23 @@ private:
       step.bytes = copy.getBytes();
       return step;
     }
+    auto blocks = [&](auto move, plan::StepKind kind, plan::Stream stream) {
+      step.kind = kind;
+      step.stream = stream;
+      step.state = states.lookup(move.getState());
+      step.name = out.states[step.state].name;
+      step.firstBlock = move.getFirstBlock();
+      step.buffer = buffers.lookup(move.getBuffer());
+      step.bytes = move.getBytes();
+    };
+    if (auto restore = dyn_cast<planir::RestoreOp>(op)) {
+      blocks(restore, plan::StepKind::Restore, plan::Stream::Copy);
+      return step;
+    }
+    if (auto spill = dyn_cast<planir::SpillOp>(op)) {
+      blocks(spill, plan::StepKind::Spill, plan::Stream::Compute);
+      return step;
+    }
     if (auto signal = dyn_cast<planir::SignalOp>(op)) {
       step.kind = plan::StepKind::Signal;
       step.stream = static_cast<plan::Stream>(signal.getStream());
@@ -348,7 +373,7 @@ private:
     std::vector<int64_t> change(entry.steps.size() + 2, 0);
     for (const plan::Buffer &buffer : out.buffers) {
       if (buffer.entry == plan::kNone) {
-        shared += buffer.size;
+        shared += buffer.tier == plan::Tier::Device ? buffer.size : 0;
       } else if (buffer.entry == index && buffer.start < buffer.end) {
         change[buffer.start] += static_cast<int64_t>(buffer.size);
         change[buffer.end] -= static_cast<int64_t>(buffer.size);
@@ -362,7 +387,7 @@ private:
     }
     entry.peakLiveBytes = shared + static_cast<uint64_t>(peak);
     for (const plan::Step &step : entry.steps) {
-      entry.streamedBytes += step.bytes;
+      entry.streamedBytes += step.kind == plan::StepKind::Copy ? step.bytes : 0;
     }
     predict(model, op, entry);
   }

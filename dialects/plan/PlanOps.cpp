@@ -292,7 +292,7 @@ LogicalResult EntryOp::verify() {
 
 LogicalResult EntryOp::verifyRegions() {
   for (Operation &step : getBody().front()) {
-    if (!isa<LaunchOp, CopyOp, SignalOp, WaitOp>(step)) {
+    if (!isa<LaunchOp, CopyOp, RestoreOp, SpillOp, SignalOp, WaitOp>(step)) {
       return step.emitOpError("is not a step of a plan");
     }
   }

@@ -69,15 +69,19 @@ def Plan_StateOp : Plan_Op<"state", [Symbol]> {
   let summary = "How a state buffer is read: see plan::State";
   let description = [{
         plan.state @past.0.key buffer @state.past.0.key f32[1, 4 | 512 by 16 | 8] output "present.0.key"
-    outer dims | capacity in tokens, by tokens per block | inner dims.
+    outer dims | capacity in tokens, by tokens per block | inner dims. Of a
+    spilled state `buffer` holds the first `resident` blocks and the buffer
+    `spill`, of the disk tier, the others.
   }];
   let arguments = (ins SymbolNameAttr:$sym_name, FlatSymbolRefAttr:$buffer,
       StrAttr:$dtype, DenseI64ArrayAttr:$outer, I64Attr:$capacity,
       I64Attr:$block_tokens, DenseI64ArrayAttr:$inner, StrAttr:$input_name,
-      StrAttr:$output_name);
+      StrAttr:$output_name, OptionalAttr<FlatSymbolRefAttr>:$spill,
+      OptionalAttr<I64Attr>:$resident_blocks);
   let assemblyFormat = [{
     $sym_name `buffer` $buffer $dtype `outer` $outer `capacity` $capacity
-    `by` $block_tokens `inner` $inner `input` $input_name `output` $output_name attr-dict
+    `by` $block_tokens `inner` $inner `input` $input_name `output` $output_name
+    (`resident` $resident_blocks^)? (`spill` $spill^)? attr-dict
   }];
   let hasVerifier = 1;
 }
@@ -169,6 +173,35 @@ def Plan_CopyOp : Plan_StepOp<"copy"> {
     $bytes `from` $segment `+` $source_offset `to` $buffer `+` $target_offset attr-dict
   }];
   let hasVerifier = 1;
+}
+
+def Plan_RestoreOp : Plan_StepOp<"restore"> {
+  let summary = "Blocks of a spilled state into a slot, on the copy stream";
+  let description = [{
+    Those of the blocks from `first_block` on, as many as `bytes` has room for,
+    that hold tokens below `past`.
+
+        plan.restore 131072 of @kv.past.0.key + 4 to @decode.below.0
+  }];
+  let arguments = (ins I64Attr:$bytes, FlatSymbolRefAttr:$state,
+      I64Attr:$first_block, FlatSymbolRefAttr:$buffer);
+  let assemblyFormat = [{
+    $bytes `of` $state `+` $first_block `to` $buffer attr-dict
+  }];
+}
+
+def Plan_SpillOp : Plan_StepOp<"spill"> {
+  let summary = "Out of a slot what was appended, on the compute stream";
+  let description = [{
+    Those of its blocks that hold any of the tokens that the entry adds.
+
+        plan.spill 131072 of @kv.past.0.key + 4 from @decode.below.0
+  }];
+  let arguments = (ins I64Attr:$bytes, FlatSymbolRefAttr:$state,
+      I64Attr:$first_block, FlatSymbolRefAttr:$buffer);
+  let assemblyFormat = [{
+    $bytes `of` $state `+` $first_block `from` $buffer attr-dict
+  }];
 }
 
 def Plan_SignalOp : Plan_StepOp<"signal"> {

@@ -168,6 +168,27 @@ LaunchNumbers CostModel::numbers(planir::LaunchOp launch,
   return out;
 }
 
+/// What of the blocks is there, half of the context being filled.
+static uint64_t restoredBytes(planir::RestoreOp restore, planir::EntryOp entry,
+                              const graph::SymbolValues &values) {
+  auto state = SymbolTable::lookupNearestSymbolFrom<planir::StateOp>(
+      entry, restore.getStateAttr());
+  auto buffer = state ? SymbolTable::lookupNearestSymbolFrom<planir::BufferOp>(
+                            entry, state.getBufferAttr())
+                      : planir::BufferOp();
+  auto past = values.find(entry.getPast().value_or("").str());
+  if (!buffer || past == values.end()) {
+    return 0;
+  }
+  uint64_t block = buffer.getSize() / state.getResidentBlocks().value_or(1);
+  uint64_t filled =
+      (static_cast<uint64_t>(past->second) + state.getBlockTokens() - 1) /
+      state.getBlockTokens();
+  uint64_t first = restore.getFirstBlock();
+  return std::min(filled > first ? (filled - first) * block : 0,
+                  restore.getBytes());
+}
+
 std::vector<StepCost>
 CostModel::steps(planir::EntryOp entry,
                  const graph::SymbolValues &values) const {
@@ -193,6 +214,8 @@ CostModel::steps(planir::EntryOp entry,
     } else if (auto copy = dyn_cast<planir::CopyOp>(op)) {
       CopyTime time = this->copy(copy.getBytes());
       step.seconds = time.seconds + time.latency;
+    } else if (auto restore = dyn_cast<planir::RestoreOp>(op)) {
+      step.seconds = this->copy(restoredBytes(restore, entry, values)).seconds;
     }
   }
   return out;
@@ -226,6 +249,8 @@ CostModel::cost(planir::EntryOp entry,
       list.push_back(
           SimulatedStep::work(Stream::Copy, time.seconds, time.latency));
       out.copiedBytes += copy.getBytes();
+    } else if (isa<planir::RestoreOp>(op)) {
+      list.push_back(SimulatedStep::work(Stream::Copy, step.seconds));
     } else if (isa<planir::LaunchOp>(op)) {
       list.push_back(SimulatedStep::work(Stream::Compute, step.seconds));
       (step.bound == Bound::Compute  ? out.computeBoundSeconds

@@ -314,7 +314,8 @@ FailureOr<View> ModuleLowering::state(Operation *user, graph::StateOp op) {
         builder.getI64IntegerAttr(capacity),
         builder.getI64IntegerAttr(blockTokens),
         builder.getDenseI64ArrayAttr(shape.drop_front(axis + 1)),
-        op.getInputNameAttr(), op.getOutputNameAttr());
+        op.getInputNameAttr(), op.getOutputNameAttr(), FlatSymbolRefAttr(),
+        IntegerAttr());
   }
   return View{buffer, 0, *stored, staticDims(type)};
 }

@@ -66,7 +66,7 @@ PlacementModel::PlacementModel(ModuleOp module) : costs(module) {
   llvm::DenseMap<StringAttr, BufferOp> buffers;
   for (auto buffer : module.getOps<BufferOp>()) {
     buffers[buffer.getSymNameAttr()] = buffer;
-    if (buffer.getEntry()) {
+    if (buffer.getEntry() || buffer.getTier() != planir::Tier::Device) {
       continue;
     }
     if (buffer.getKind() == Kind::Weight) {
@@ -85,7 +85,9 @@ PlacementModel::PlacementModel(ModuleOp module) : costs(module) {
     std::vector<StepCost> stepCosts = costs.steps(op);
     for (Operation &step : op.getBody().front()) {
       StepInfo info;
-      info.seconds = stepCosts[entry.stepInfos.size()].seconds;
+      info.seconds = isa<planir::RestoreOp>(step)
+                         ? 0 // on the copy stream
+                         : stepCosts[entry.stepInfos.size()].seconds;
       if (auto launch = dyn_cast<planir::LaunchOp>(step)) {
         for (auto [i, view] : llvm::enumerate(launch.operandViews())) {
           auto it = weightIndex.find(view.getBuffer().getAttr());
@@ -115,6 +117,18 @@ PlacementModel::PlacementModel(ModuleOp module) : costs(module) {
                                                  std::pair(index, index));
           it->second.second = index;
         }
+      }
+      // Slots of spilled states come with their steps, see plan-spill.
+      FlatSymbolRefAttr slot;
+      if (auto restore = dyn_cast<planir::RestoreOp>(step)) {
+        slot = restore.getBufferAttr();
+      } else if (auto spill = dyn_cast<planir::SpillOp>(step)) {
+        slot = spill.getBufferAttr();
+      }
+      if (slot) {
+        auto [it, isNew] =
+            touches.try_emplace(slot.getAttr(), std::pair(index, index));
+        it->second.second = index;
       }
       ++index;
     }

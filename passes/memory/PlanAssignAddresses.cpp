@@ -31,7 +31,8 @@ struct PlanAssignAddresses
     uint64_t shared = 0;
     auto placeShared = [&](Kind kind, uint64_t &part) {
       for (auto buffer : module.getOps<BufferOp>()) {
-        if (buffer.getKind() == kind) {
+        if (buffer.getKind() == kind &&
+            buffer.getTier() == planir::Tier::Device) {
           buffer.setOffsetAttr(
               builder.getI64IntegerAttr(static_cast<int64_t>(shared)));
           shared += memory::padded(buffer.getSize());

@@ -41,6 +41,10 @@ llvm::MapVector<StringAttr, Lifetime> computeLifetimes(planir::EntryOp entry) {
       }
     } else if (auto copy = dyn_cast<planir::CopyOp>(step)) {
       touch(copy.getBufferAttr());
+    } else if (auto restore = dyn_cast<planir::RestoreOp>(step)) {
+      touch(restore.getBufferAttr());
+    } else if (auto spill = dyn_cast<planir::SpillOp>(step)) {
+      touch(spill.getBufferAttr());
     }
     ++index;
   }

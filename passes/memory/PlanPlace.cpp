@@ -104,7 +104,8 @@ Peak findPeak(const PlacementModel &model, const Choice &choice,
   // What is always there belongs to the answer as well.
   uint64_t state = 0;
   for (auto buffer : module.getOps<BufferOp>()) {
-    if (buffer.getKind() == Kind::State) {
+    if (buffer.getKind() == Kind::State &&
+        buffer.getTier() == planir::Tier::Device) {
       state += memory::padded(buffer.getSize());
     }
   }
@@ -393,7 +394,10 @@ private:
       lasts.push_back(firsts.back());
     }
 
-    uint64_t nextEvent = 0;
+    uint64_t nextEvent = 0; // beyond those of plan-spill
+    op.getBody().walk([&](planir::SignalOp signal) {
+      nextEvent = std::max(nextEvent, signal.getEvent() + 1);
+    });
     auto copies = [&](const StreamGroup &group, auto &&use) {
       Location loc = builder.getUnknownLoc();
       uint64_t go = nextEvent++;

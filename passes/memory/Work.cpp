@@ -272,6 +272,11 @@ private:
     double kvHeads = std::max(dim(1, lead + 1), 1.0);
     double depth = dim(0, 3) + dim(2, lead + 3);
     int64_t tokens = launch.params.empty() ? 0 : launch.params[0];
+    // A part of an attention sees the keys of its window only.
+    bool isPart = launch.ints.size() == 13;
+    int64_t low = isPart ? integer(10) : 0;
+    int64_t high =
+        isPart ? low + static_cast<int64_t>(dim(1, lead + 2)) : INT64_MAX;
     // Keys that each query row sees.
     double seen = 0;
     double weighed = 0;
@@ -281,6 +286,8 @@ private:
       int64_t end = isCausal ? std::min(tokens, position + 1) : tokens;
       int64_t begin =
           window > 0 ? std::max<int64_t>(0, position - window + 1) : 0;
+      begin = std::max(begin, low);
+      end = std::min(end, high);
       seen += static_cast<double>(std::max<int64_t>(end - begin, 0));
       if (end > begin) {
         weighed += static_cast<double>(
@@ -288,6 +295,7 @@ private:
       }
       first = std::min(first, begin);
     }
+    tokens = std::max(first, std::min(tokens, high));
     work.kind = WorkKind::Attention;
     work.element = operand(1).dtype;
     work.scores = batch * heads * weighed;

@@ -122,6 +122,12 @@ private:
     if (auto copy = dyn_cast<planir::CopyOp>(step)) {
       return verifyCopy(copy);
     }
+    if (auto restore = dyn_cast<planir::RestoreOp>(step)) {
+      return verifyBlocks(restore, true);
+    }
+    if (auto spill = dyn_cast<planir::SpillOp>(step)) {
+      return verifyBlocks(spill, false);
+    }
     if (auto signal = dyn_cast<planir::SignalOp>(step)) {
       auto stream = static_cast<size_t>(signal.getStream());
       // The event carries what its stream has done and seen so far.
@@ -169,7 +175,7 @@ private:
       bool isShared = !buffer->getEntry();
       if (view.getAccess() != Access::Read &&
           (kind == Kind::Weight || kind == Kind::Constant ||
-           kind == Kind::Staging)) {
+           (kind == Kind::Staging && !windows.contains(*buffer)))) {
         return launch.emitOpError()
                << "writes " << view.getBuffer() << ", which is constant";
       }
@@ -227,6 +233,44 @@ private:
     return success();
   }
 
+  /// Blocks of a state and their slot: restores are copies, spills read what
+  /// was restored.
+  template <class Op> LogicalResult verifyBlocks(Op op, bool isRestore) {
+    FailureOr<BufferOp> buffer = touch(op, op.getBufferAttr());
+    if (failed(buffer)) {
+      return failure();
+    }
+    auto state = symbols.lookup<planir::StateOp>(op.getState());
+    if (!state || !state.getSpill()) {
+      return op.emitOpError()
+             << "names no spilled plan.state: " << op.getStateAttr();
+    }
+    if (buffer->getKind() != Kind::Staging ||
+        op.getBytes() > buffer->getSize()) {
+      return op.emitOpError()
+             << op.getBufferAttr() << " of " << buffer->getSize()
+             << " bytes is no slot for " << op.getBytes();
+    }
+    if (isRestore) {
+      constexpr size_t kCopy = 1;
+      if (done[kCopy][0] < lastCompute()) {
+        return op.emitOpError()
+               << "may run before the compute steps in front of it are done";
+      }
+      written.insert(*buffer);
+      windows.insert(*buffer);
+      copies[*buffer] = index + 1;
+      done[kCopy][kCopy] = index + 1;
+      return success();
+    }
+    if (!windows.contains(*buffer)) {
+      return op.emitOpError()
+             << "spills " << op.getBufferAttr() << ", which was not restored";
+    }
+    done[0][0] = index + 1;
+    return success();
+  }
+
   uint64_t lastCompute() const { return done[0][0]; }
 
   EntryOp entry;
@@ -234,6 +278,7 @@ private:
   graph::SymbolBounds bounds;
   uint64_t index = 0;
   llvm::DenseSet<Operation *> written;
+  llvm::DenseSet<Operation *> windows; // slots of spilled states
   /// One past the last step of each stream that is known to be done: what the
   /// stream itself has issued, and what it has waited for of the other.
   using Clock = std::array<uint64_t, 2>;
@@ -294,7 +339,8 @@ struct VerifyPlan : impl::VerifyPlanPassBase<VerifyPlan> {
     SmallVector<BufferOp> buffers;
     for (auto buffer : getOperation().getOps<BufferOp>()) {
       bool isShared = !buffer.getEntry();
-      if (!isShared && *buffer.getEntry() != entry.getSymName()) {
+      if ((!isShared && *buffer.getEntry() != entry.getSymName()) ||
+          buffer.getTier() != planir::Tier::Device) {
         continue;
       }
       solver::Buffer item;

@@ -73,8 +73,8 @@ private:
 using StepRanges = std::vector<std::vector<TouchedRange>>;
 
 /// Nothing is read that no earlier step (or the caller, for inputs, or the
-/// load, for weights, constants and carried slots) has written; outputs are written in the
-/// end. State is another matter: see CheckTransitions.h.
+/// load, for weights, constants and carried slots) has written; outputs are
+/// written in the end. State is another matter: see CheckTransitions.h.
 Result<void> checkInitialized(const Plan &plan, uint32_t entry,
                               const EntryPolynomials &polynomials,
                               const StepRanges &ranges);

@@ -50,6 +50,14 @@ void addModelFlags(CLI::App &app, CompileFlags &flags) {
                  "Element type of the state (auto: the model's own)")
       ->check(CLI::IsMember({"auto", "f32", "f16", "bf16"}))
       ->capture_default_str();
+  app.add_option("--kv-resident", flags.options.kvResident,
+                 "Tokens of each KV cache that stay on the device; the others "
+                 "lie in a file (--spill-dir of run and generate) and come "
+                 "layer by layer; auto: as many as the budget allows [all]")
+      ->transform(
+          CLI::Transformer(std::map<std::string, std::string>{{"auto", "-2"}}))
+      ->check(CLI::Range(int64_t(-2), INT64_MAX))
+      ->type_name("N|auto");
 }
 
 void addPlanningFlags(CLI::App &app, CompileFlags &flags) {
