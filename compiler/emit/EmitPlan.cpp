@@ -286,6 +286,23 @@ private:
     return {};
   }
 
+  Result<plan::Operand> emitOperand(ExpressionTable &table,
+                                    planir::ViewAttr view) {
+    plan::Operand operand;
+    operand.buffer = buffers.lookup(view.getBuffer().getValue());
+    operand.access = static_cast<plan::Access>(view.getAccess());
+    operand.dtype = *plan::parseDType(view.getDtype().getValue());
+    operand.packing =
+        view.getPanel64() ? plan::Packing::Panel64 : plan::Packing::Raw;
+    operand.offset = static_cast<uint64_t>(view.getOffset());
+    Result<std::vector<uint32_t>> dims = expressions(table, view.getDims());
+    if (!dims) {
+      return dims.error();
+    }
+    operand.dims = *dims;
+    return operand;
+  }
+
   Result<plan::Step> emitStep(ExpressionTable &table, plan::Entry &entry,
                               Operation *op) {
     plan::Step step;
@@ -298,6 +315,15 @@ private:
       step.buffer = buffers.lookup(copy.getBuffer());
       step.targetOffset = copy.getTargetOffset();
       step.bytes = copy.getBytes();
+      if (copy.getIndices()) {
+        Result<plan::Operand> indices = emitOperand(table, *copy.getIndices());
+        if (!indices) {
+          return indices.error();
+        }
+        step.operands.push_back(std::move(*indices));
+        step.ints = {static_cast<int64_t>(*copy.getRows()),
+                     static_cast<int64_t>(*copy.getRowBytes())};
+      }
       return step;
     }
     auto blocks = [&](auto move, plan::StepKind kind, plan::Stream stream) {
@@ -335,19 +361,11 @@ private:
     step.name = launch.getName().str();
     step.kernel = *planir::parseKernel(launch.getKernel());
     for (planir::ViewAttr view : launch.operandViews()) {
-      plan::Operand operand;
-      operand.buffer = buffers.lookup(view.getBuffer().getValue());
-      operand.access = static_cast<plan::Access>(view.getAccess());
-      operand.dtype = *plan::parseDType(view.getDtype().getValue());
-      operand.packing =
-          view.getPanel64() ? plan::Packing::Panel64 : plan::Packing::Raw;
-      operand.offset = static_cast<uint64_t>(view.getOffset());
-      Result<std::vector<uint32_t>> dims = expressions(table, view.getDims());
-      if (!dims) {
-        return dims.error();
+      Result<plan::Operand> operand = emitOperand(table, view);
+      if (!operand) {
+        return operand.error();
       }
-      operand.dims = *dims;
-      step.operands.push_back(std::move(operand));
+      step.operands.push_back(std::move(*operand));
     }
     if (ArrayAttr params = launch.getParamsAttr()) {
       Result<std::vector<uint32_t>> indices = expressions(table, params);

@@ -216,6 +216,29 @@ Result<void> packPanels(const SegmentSpec &spec, const Source &source,
   return {};
 }
 
+template <class T>
+Result<void> packRows(const SegmentSpec &spec, const Source &source,
+                      ChunkWriter &out) {
+  // So many rows at once that each line of the source is read once.
+  std::vector<T> rows(size_t(spec.k) * kPanel);
+  for (int64_t first = 0; first < spec.n; first += kPanel) {
+    int64_t count = std::min(kPanel, spec.n - first);
+    for (int64_t k = 0; k < spec.k; ++k) {
+      for (int64_t j = 0; j < count; ++j) {
+        rows[j * spec.k + k] =
+            loadAt<T>(source.bytes, spec.kn ? k * spec.n + first + j
+                                            : (first + j) * spec.k + k);
+      }
+    }
+    if (Result<void> done =
+            out.write(rows.data(), size_t(count * spec.k) * sizeof(T));
+        !done) {
+      return done;
+    }
+  }
+  return {};
+}
+
 //===----------------------------------------------------------------------===//
 // Quantized forms
 //===----------------------------------------------------------------------===//
@@ -369,8 +392,8 @@ Result<void> packRaw(const Source &source, const Sink &sink) {
 //===----------------------------------------------------------------------===//
 
 std::string SegmentSpec::str() const {
-  constexpr const char *kinds[] = {"raw",      "panel64", "q_codes",
-                                   "q_scales", "q_zero",  "q_gidx"};
+  constexpr const char *kinds[] = {"raw",    "panel64", "q_codes", "q_scales",
+                                   "q_zero", "q_gidx",  "rows"};
   constexpr const char *formats[] = {"dense", "nbits", "qdq"};
   std::string out = kinds[static_cast<int>(kind)];
   if (kind == SegmentKind::Raw) {
@@ -400,6 +423,8 @@ std::string SegmentSpec::tag() const {
     return "zero";
   case SegmentKind::QGroups:
     return "groups";
+  case SegmentKind::Rows:
+    return "rows";
   }
   return "";
 }
@@ -427,9 +452,12 @@ Result<uint64_t> packedSize(const SegmentSpec &spec, const Source &source) {
     return mismatch(spec, source, "n and k must be positive");
   }
   int64_t count = elements(source);
-  if (spec.kind == SegmentKind::Panel64) {
+  if (spec.kind == SegmentKind::Panel64 || spec.kind == SegmentKind::Rows) {
     if (!isFloat(source.dtype) || count != spec.n * spec.k) {
-      return mismatch(spec, source, "panels need n x k floats");
+      return mismatch(spec, source, "panels and rows need n x k floats");
+    }
+    if (spec.kind == SegmentKind::Rows) {
+      return storedBytes(source);
     }
     return uint64_t(ceilDiv(spec.n, kPanel)) * kPanel * uint64_t(spec.k) *
            (plan::bitWidth(source.dtype) / 8);
@@ -506,6 +534,10 @@ Result<void> writePacked(const SegmentSpec &spec, const Source &source,
   case SegmentKind::Panel64:
     done = source.dtype == DType::F32 ? packPanels<float>(spec, source, out)
                                       : packPanels<uint16_t>(spec, source, out);
+    break;
+  case SegmentKind::Rows:
+    done = source.dtype == DType::F32 ? packRows<float>(spec, source, out)
+                                      : packRows<uint16_t>(spec, source, out);
     break;
   case SegmentKind::QCodes:
     done = packCodes(spec, source, out);

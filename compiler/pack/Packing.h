@@ -31,6 +31,8 @@ enum class SegmentKind : uint8_t {
   QScales, // [N, ceil(K/bs)]
   QZero,   // [N, ceil(K/bs)] u8
   QGroups, // g_idx [K] i32
+  // [N, K] of a source that is [K, N]: a table whose rows are gathered.
+  Rows,
 };
 
 /// How the model stores the weight.

@@ -43,6 +43,8 @@ Result<SegmentSpec> specOf(planir::SegmentOp op) {
   }
   if (kind == "panel64") {
     spec.kind = SegmentKind::Panel64;
+  } else if (kind == "rows") {
+    spec.kind = SegmentKind::Rows;
   } else if (kind == "q_codes") {
     spec.kind = SegmentKind::QCodes;
   } else if (kind == "q_scales") {

@@ -169,11 +169,11 @@ LogicalResult SegmentOp::verify() {
   if (!kind) {
     return emitOpError("packing has no 'kind'");
   }
-  bool known =
-      llvm::StringSwitch<bool>(kind.getValue())
-          .Cases({"raw", "panel64", "q_codes", "q_scales", "q_zero", "q_gidx"},
-                 true)
-          .Default(false);
+  bool known = llvm::StringSwitch<bool>(kind.getValue())
+                   .Cases({"raw", "panel64", "rows", "q_codes", "q_scales",
+                           "q_zero", "q_gidx"},
+                          true)
+                   .Default(false);
   if (!known) {
     return emitOpError("unknown packing ") << kind;
   }
@@ -339,6 +339,24 @@ LogicalResult CopyOp::verify() {
       static_cast<int64_t>(getTargetOffset()) < 0) {
     return emitOpError("needs a positive number of bytes and offsets of at "
                        "least 0");
+  }
+  if (getRows().has_value() != getIndices().has_value() ||
+      getRows().has_value() != getRowBytes().has_value()) {
+    return emitOpError("needs all of rows, row_bytes and indices, or none");
+  }
+  if (getIndices()) {
+    if (static_cast<int64_t>(*getRows()) <= 0 ||
+        static_cast<int64_t>(*getRowBytes()) <= 0 ||
+        getBytes() % *getRowBytes() != 0) {
+      return emitOpError("of ") << getBytes() << " bytes does not hold rows of "
+                                << *getRowBytes() << " bytes";
+    }
+    StringRef dtype = getIndices()->getDtype().getValue();
+    if ((dtype != "i64" && dtype != "i32") ||
+        getIndices()->getAccess() != Access::Read) {
+      return emitOpError("indices must be i64 or i32 and read, found ")
+             << *getIndices();
+    }
   }
   return success();
 }

@@ -21,6 +21,7 @@ def Plan_SegmentOp : Plan_Op<"segment", [Symbol]> {
         {kind = "panel64", layout = "nk"|"kn", n, k, dtype}
             [ceil(n/64)][k][64] elements of dtype, zero padded; layout is that
             of the source: [n, k] or [k, n]
+        {kind = "rows", layout = "kn", n, k, dtype}      [n, k] of [k, n]
         {kind = "q_codes", format, n, k, bits, block_size, layout, dtype}
             [n, ceil(k/bs)*bs*bits/8] unsigned codes, low nibble first; signed
             ones are shifted by 2^(bits-1); dtype is that of the source
@@ -33,12 +34,17 @@ def Plan_SegmentOp : Plan_Op<"segment", [Symbol]> {
     `format` is that of graph.quant_linear. For "int8" the source of both
     codes and scales is the float weight, `dtype` its element type, and the
     scales are f32.
+
+    `by_rows` names a second segment with the same weight row after row: the
+    table of tied embeddings, whose rows do not lie together in panels.
   }];
   let arguments = (ins SymbolNameAttr:$sym_name, I64Attr:$size,
       DictionaryAttr:$packing, OptionalAttr<SymbolRefArrayAttr>:$sources,
-      OptionalAttr<ElementsAttr>:$value);
+      OptionalAttr<ElementsAttr>:$value,
+      OptionalAttr<FlatSymbolRefAttr>:$by_rows);
   let assemblyFormat = [{
-    $sym_name `size` $size $packing (`from` $sources^)? (`value` $value^)? attr-dict
+    $sym_name `size` $size $packing (`from` $sources^)? (`value` $value^)?
+    (`by_rows` $by_rows^)? attr-dict
   }];
   let hasVerifier = 1;
 }
@@ -167,11 +173,30 @@ def Plan_LaunchOp : Plan_StepOp<"launch"> {
 
 def Plan_CopyOp : Plan_StepOp<"copy"> {
   let summary = "Reads `bytes` of a segment into a buffer, on the copy stream";
-  let arguments = (ins FlatSymbolRefAttr:$segment, I64Attr:$source_offset,
-      FlatSymbolRefAttr:$buffer, I64Attr:$target_offset, I64Attr:$bytes);
-  let assemblyFormat = [{
-    $bytes `from` $segment `+` $source_offset `to` $buffer `+` $target_offset attr-dict
+  let description = [{
+    With `indices` (a view) it gathers: `rows` rows of `row_bytes` bytes lie in
+    the segment from `source_offset` on, and those that the indices name are
+    written one after the other, zeros behind them. `bytes` is the bound of
+    their number times row_bytes.
+
+        plan.copy 512 from @segment.w + 1024 to @decode.stream.w + 0
+        plan.copy 256 from @segment.table + 0 to @decode.stream.table + 0
+            rows 32000 of 256 at #plan.view<read @decode.ids : i64[1, 1]>
   }];
+  let arguments = (ins FlatSymbolRefAttr:$segment, I64Attr:$source_offset,
+      FlatSymbolRefAttr:$buffer, I64Attr:$target_offset, I64Attr:$bytes,
+      OptionalAttr<I64Attr>:$rows, OptionalAttr<I64Attr>:$row_bytes,
+      OptionalAttr<Plan_ViewAttr>:$indices);
+  let assemblyFormat = [{
+    $bytes `from` $segment `+` $source_offset `to` $buffer `+` $target_offset
+    (`rows` $rows^ `of` $row_bytes `at` qualified($indices))? attr-dict
+  }];
+  let builders = [OpBuilder<(ins "mlir::FlatSymbolRefAttr":$segment,
+      "mlir::IntegerAttr":$source_offset, "mlir::FlatSymbolRefAttr":$buffer,
+      "mlir::IntegerAttr":$target_offset, "mlir::IntegerAttr":$bytes), [{
+    build($_builder, $_state, segment, source_offset, buffer, target_offset,
+          bytes, {}, {}, {});
+  }]>];
   let hasVerifier = 1;
 }
 

@@ -120,6 +120,18 @@ CopyTime CostModel::copy(uint64_t bytes) const {
   return copyTime(bytes, fileBytes, rates);
 }
 
+CopyTime CostModel::rows(uint64_t count, uint64_t rowBytes) const {
+  // Each row is a read that waits its part of the latency: so many are in
+  // flight (IoOptions::depth). Which rows come is not known, so of a file
+  // larger than the page cache is trusted with none is there already.
+  constexpr double kRowsInFlight = 16;
+  double latency = isCached() ? rates.cachedLinkSeconds : rates.linkSeconds;
+  double link = isCached() ? rates.cachedLink : rates.link;
+  return {static_cast<double>(count) *
+              (latency / kRowsInFlight + static_cast<double>(rowBytes) / link),
+          latency};
+}
+
 graph::SymbolValues CostModel::typical(planir::EntryOp entry) {
   graph::SymbolValues values;
   for (const auto &[name, interval] : planir::getBounds(entry)) {
@@ -212,7 +224,10 @@ CostModel::steps(planir::EntryOp entry,
       step.seconds = time.seconds;
       step.bound = time.bound;
     } else if (auto copy = dyn_cast<planir::CopyOp>(op)) {
-      CopyTime time = this->copy(copy.getBytes());
+      CopyTime time =
+          copy.getIndices()
+              ? rows(copy.getBytes() / *copy.getRowBytes(), *copy.getRowBytes())
+              : this->copy(copy.getBytes());
       step.seconds = time.seconds + time.latency;
     } else if (auto restore = dyn_cast<planir::RestoreOp>(op)) {
       step.seconds = this->copy(restoredBytes(restore, entry, values)).seconds;

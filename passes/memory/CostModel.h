@@ -82,6 +82,8 @@ public:
   }
 
   CopyTime copy(uint64_t bytes) const;
+  /// A copy that gathers so many rows.
+  CopyTime rows(uint64_t count, uint64_t rowBytes) const;
 
   /// The speed of compute while a copy runs, in (0, 1]. A copy out of the page
   /// cache is a thread's work, which compute then lacks.

@@ -29,6 +29,12 @@ LogicalResult EntryLowering::lowerGather(graph::GatherOp op) {
   FailureOr<View> data =
       panels ? module.panelWeight(op, table, op.getWeightLayout())
              : operand(op, op.getData());
+  // Under a small budget the table stays below, and rows are picked from it:
+  // those of panels do not lie together.
+  if (panels && succeeded(data) &&
+      failed(module.addRows(op, table, *data, op.getWeightLayout()))) {
+    return failure();
+  }
   FailureOr<View> indices = failed(data) ? data : operand(op, op.getIndices());
   // Rows of a narrow table are widened on the way.
   FailureOr<View> out =

@@ -69,6 +69,12 @@ public:
   mlir::FailureOr<View> rawWeight(mlir::Operation *user, graph::WeightOp op);
   mlir::FailureOr<View> panelWeight(mlir::Operation *user, graph::WeightOp op,
                                     llvm::StringRef layout);
+  /// Gives the packed table `view` a second segment with its rows one after the
+  /// other (plan.segment's by_rows), if it has more than kSmallTable bytes.
+  mlir::LogicalResult addRows(mlir::Operation *user, graph::WeightOp op,
+                              const View &view, llvm::StringRef layout);
+  /// Reading a smaller one whole costs little more than reading a row.
+  static constexpr uint64_t kSmallTable = uint64_t(4) << 10;
   /// The same for a constant of one value everywhere. Equal values of one size
   /// are one weight.
   mlir::FailureOr<View> rawSplat(mlir::Operation *user,
@@ -115,6 +121,9 @@ private:
   mlir::FailureOr<View> raw(mlir::Operation *user, const llvm::Twine &name,
                             mlir::RankedTensorType type, graph::WeightOp weight,
                             mlir::ElementsAttr value);
+  planir::SegmentOp rawSegment(const llvm::Twine &name, uint64_t size,
+                               graph::WeightOp source,
+                               mlir::ElementsAttr value);
   mlir::FailureOr<View> panels(mlir::Operation *user, const llvm::Twine &name,
                                mlir::RankedTensorType type,
                                llvm::StringRef layout, graph::WeightOp weight,
@@ -128,6 +137,7 @@ private:
   llvm::StringSet<> names;
   llvm::DenseSet<mlir::Operation *> panelTables;
   llvm::StringMap<planir::BufferOp> weightBuffers; // by segment name
+  llvm::StringMap<planir::SegmentOp> rawSegments;  // by weight
   llvm::DenseMap<mlir::Attribute, planir::BufferOp> constants;
   llvm::DenseMap<mlir::Operation *,
                  std::pair<planir::StateOp, planir::BufferOp>>

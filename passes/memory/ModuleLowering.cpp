@@ -131,7 +131,20 @@ FailureOr<planir::SegmentOp> ModuleLowering::segment(const Twine &name,
   return planir::SegmentOp::create(
       builder, module.getLoc(),
       builder.getStringAttr(uniqueName("segment." + name)),
-      builder.getI64IntegerAttr(size), packing, sources, value);
+      builder.getI64IntegerAttr(size), packing, sources, value,
+      /*by_rows=*/FlatSymbolRefAttr());
+}
+
+planir::SegmentOp ModuleLowering::rawSegment(const Twine &name, uint64_t size,
+                                             graph::WeightOp source,
+                                             ElementsAttr value) {
+  planir::SegmentOp &made = rawSegments[name.str()];
+  if (!made) {
+    auto packing = builder.getDictionaryAttr(
+        builder.getNamedAttr("kind", builder.getStringAttr("raw")));
+    made = *segment(name, std::max<uint64_t>(size, 1), packing, source, value);
+  }
+  return made;
 }
 
 FailureOr<View> ModuleLowering::raw(Operation *user, const Twine &name,
@@ -144,11 +157,8 @@ FailureOr<View> ModuleLowering::raw(Operation *user, const Twine &name,
   }
   planir::BufferOp &buffer = weightBuffers[(name + ":raw").str()];
   if (!buffer) {
-    auto packing = builder.getDictionaryAttr(
-        builder.getNamedAttr("kind", builder.getStringAttr("raw")));
-    FailureOr<planir::SegmentOp> filled =
-        segment(name, std::max<uint64_t>(*size, 1), packing, weight, value);
-    buffer = makeBuffer("weight." + name, Kind::Weight, *size, "", *filled);
+    buffer = makeBuffer("weight." + name, Kind::Weight, *size, "",
+                        rawSegment(name, *size, weight, value));
   }
   return View{buffer, 0, *toDType(type.getElementType()), staticDims(type)};
 }
@@ -203,6 +213,38 @@ FailureOr<View> ModuleLowering::panelWeight(Operation *user, graph::WeightOp op,
                                             StringRef layout) {
   return panels(user, op.getSymName(), cast<RankedTensorType>(op.getType()),
                 layout, op, {});
+}
+
+LogicalResult ModuleLowering::addRows(Operation *user, graph::WeightOp op,
+                                      const View &view, StringRef layout) {
+  FailureOr<uint64_t> size =
+      staticBytes(user, cast<RankedTensorType>(op.getType()), "a table");
+  if (failed(size)) {
+    return failure();
+  }
+  if (*size > kSmallTable) {
+    planir::BufferOp buffer = view.buffer;
+    auto packed = cast<planir::SegmentOp>(
+        SymbolTable::lookupSymbolIn(module, *buffer.getSegment()));
+    if (packed.getByRows()) {
+      return success();
+    }
+    planir::SegmentOp rows;
+    if (layout == "kn") {
+      SmallVector<NamedAttribute> packing(packed.getPacking().getValue());
+      for (NamedAttribute &field : packing) {
+        if (field.getName() == "kind") {
+          field.setValue(builder.getStringAttr("rows"));
+        }
+      }
+      rows = *segment(op.getSymName() + ".rows", *size,
+                      builder.getDictionaryAttr(packing), op, {});
+    } else {
+      rows = rawSegment(op.getSymName(), *size, op, {});
+    }
+    packed.setByRowsAttr(FlatSymbolRefAttr::get(rows.getSymNameAttr()));
+  }
+  return success();
 }
 
 /// `splat.f32.3f000000.64x32`: what it holds, so that a weights file may keep

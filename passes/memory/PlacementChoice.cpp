@@ -31,7 +31,9 @@ MinimumPlan findMinimum(const PlacementModel &model, uint64_t reserve) {
     arena = residentArena;
   }
   uint64_t bytes = arena + reserve;
-  minimum.bytes = (bytes + kPage - 1) / kPage * kPage;
+  // In pages, but never more than everything resident takes.
+  minimum.bytes =
+      std::min((bytes + kPage - 1) / kPage * kPage, residentArena + reserve);
   return minimum;
 }
 
@@ -53,16 +55,17 @@ std::vector<Candidate> candidates(const PlacementModel &model) {
   std::vector<bool> seen(model.weights.size(), false);
   const EntryInfo *entry = model.mainEntry();
   if (entry) {
+    // Bytes, and what the copies cost beside them.
     std::vector<uint64_t> loads(model.weights.size(), 0);
     StreamSchedule plan =
         model.schedule(*entry, allStreamed(model, UINT64_MAX, 0));
-    for (const StreamGroup &group : plan.groups) {
-      for (const StreamRange &range : group.ranges) {
-        ++loads[range.weight];
+    for (const StreamGroup *group : plan.all()) {
+      for (const StreamRange &range : group->ranges) {
+        loads[range.weight] += range.bytes + kCopyOverhead;
       }
     }
-    for (const StreamGroup &group : plan.groups) {
-      for (const StreamRange &range : group.ranges) {
+    for (const StreamGroup *group : plan.all()) {
+      for (const StreamRange &range : group->ranges) {
         if (!seen[range.weight]) {
           seen[range.weight] = true;
           out.push_back({range.weight, loads[range.weight]});
@@ -77,8 +80,7 @@ std::vector<Candidate> candidates(const PlacementModel &model) {
   }
   for (Candidate &candidate : out) {
     const WeightInfo &weight = model.weights[candidate.weight];
-    candidate.value =
-        candidate.value * 4 * (weight.size + kCopyOverhead) / weight.size;
+    candidate.value = candidate.value * 4 / weight.size;
     // Keeping what needs a slot of its own size costs little.
     candidate.value += weight.isWhole && candidate.value ? 4 : 0;
   }
@@ -223,8 +225,9 @@ static uint64_t streamedBytes(const PlacementModel &model,
                               const Choice &choice) {
   uint64_t bytes = 0;
   if (const EntryInfo *entry = model.mainEntry()) {
-    for (const StreamGroup &group : model.schedule(*entry, choice).groups) {
-      for (const StreamRange &range : group.ranges) {
+    StreamSchedule plan = model.schedule(*entry, choice);
+    for (const StreamGroup *group : plan.all()) {
+      for (const StreamRange &range : group->ranges) {
         bytes += range.bytes;
       }
     }

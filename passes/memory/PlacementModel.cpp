@@ -26,6 +26,23 @@ static bool alwaysStays(BufferOp buffer, const SymbolTable &symbols) {
   return buffer.getSize() <= PlacementModel::kSmallWeight && !isMatrix;
 }
 
+/// Whether outputs [first, first + count) of a convolution lie together in its
+/// result, at a place known now: one image of known size. A group of channels
+/// has inputs of its own, and what is left of the last unit must not be so
+/// small that the kernel would take another way (kLeastRows of Conv.cpp).
+static bool canCutConv(ArrayRef<planir::ViewAttr> views,
+                       ArrayRef<int64_t> ints) {
+  ArrayRef<Attribute> dims = views.back().getDims().getValue();
+  auto isNumber = [](Attribute dim) { return isa<IntegerAttr>(dim); };
+  if (ints[1] != 1 || dims.size() < 2 || !llvm::all_of(dims, isNumber) ||
+      cast<IntegerAttr>(dims[0]).getInt() != 1) {
+    return false;
+  }
+  auto rest = static_cast<uint64_t>(cast<IntegerAttr>(dims[1]).getInt()) %
+              PlacementModel::kUnit;
+  return rest == 0 || rest >= 4;
+}
+
 /// Fills in how the launch could be cut. Operands of products come in the order
 /// that KernelId.h gives.
 static void describeCut(planir::LaunchOp launch, StepInfo &info,
@@ -33,12 +50,16 @@ static void describeCut(planir::LaunchOp launch, StepInfo &info,
   std::optional<plan::KernelId> kernel =
       planir::parseKernel(launch.getKernel());
   bool isLinear = kernel == plan::KernelId::Linear;
+  bool isConv = kernel == plan::KernelId::Conv;
   size_t usual = isLinear ? 2 : 9;
-  if ((!isLinear && kernel != plan::KernelId::LinearQuant) ||
-      !launch.getInts() || launch.getInts()->size() != usual) {
+  if ((!isLinear && !isConv && kernel != plan::KernelId::LinearQuant) ||
+      !launch.getInts() || (!isConv && launch.getInts()->size() != usual)) {
     return;
   }
   SmallVector<planir::ViewAttr> views(launch.operandViews());
+  if (isConv && !canCutConv(views, *launch.getInts())) {
+    return;
+  }
   auto outputs = dyn_cast<IntegerAttr>(views[1].getDims()[0]);
   if (!outputs || outputs.getInt() <= 0) {
     return;
@@ -58,6 +79,84 @@ static void describeCut(planir::LaunchOp launch, StepInfo &info,
       info.outputs = n;
     }
   }
+}
+
+/// Fills in how the launch could gather by rows.
+static void describeGather(planir::LaunchOp launch,
+                           const graph::SymbolBounds &bounds,
+                           const SymbolTable &symbols,
+                           const llvm::DenseMap<StringAttr, uint32_t> &streams,
+                           StepInfo &info) {
+  std::optional<plan::KernelId> kernel =
+      planir::parseKernel(launch.getKernel());
+  bool isQuant = kernel == plan::KernelId::GatherQuant;
+  if ((!isQuant && kernel != plan::KernelId::Gather) || !launch.getInts()) {
+    return;
+  }
+  ArrayRef<int64_t> ints = *launch.getInts();
+  SmallVector<planir::ViewAttr> views(launch.operandViews());
+  RowGather gather;
+  gather.indexOperand = !isQuant ? 1 : ints[4] != 0 ? 3 : 2;
+  gather.indices = views[gather.indexOperand];
+  auto rows = views[0].getDims().empty()
+                  ? IntegerAttr()
+                  : dyn_cast<IntegerAttr>(views[0].getDims()[0]);
+  auto from = symbols.lookup<BufferOp>(gather.indices.getBuffer().getValue());
+  std::optional<uint64_t> indexBytes =
+      planir::boundBytes(gather.indices, bounds);
+  if ((!isQuant && ints[0] != 0) || !rows || rows.getInt() <= 0 ||
+      (isQuant && ints[0] != rows.getInt()) || !indexBytes ||
+      *indexBytes == 0 || from.getKind() == Kind::State ||
+      streams.contains(from.getSymNameAttr())) {
+    return;
+  }
+  gather.rows = static_cast<uint64_t>(rows.getInt());
+  gather.maxRows =
+      *indexBytes * 8 /
+      plan::bitWidth(*plan::parseDType(gather.indices.getDtype().getValue()));
+  uint64_t whole = 0, gathered = 0;
+  if (info.uses.empty()) {
+    return;
+  }
+  uint32_t weight = info.uses.front().weight;
+  for (uint32_t i = 0; i < gather.indexOperand; ++i) {
+    planir::ViewAttr view = views[i];
+    auto buffer = symbols.lookup<BufferOp>(view.getBuffer().getValue());
+    if (!buffer.getSegment() || view.getOffset() != 0 ||
+        view.getDims().empty() || view.getDims()[0] != rows) {
+      return;
+    }
+    auto segment = symbols.lookup<planir::SegmentOp>(*buffer.getSegment());
+    FlatSymbolRefAttr source = buffer.getSegmentAttr();
+    if (view.getPanel64()) {
+      source = segment ? segment.getByRowsAttr() : FlatSymbolRefAttr();
+      segment = source ? symbols.lookup<planir::SegmentOp>(source.getValue())
+                       : planir::SegmentOp();
+    }
+    std::optional<uint64_t> bytes = planir::boundBytes(
+        planir::ViewAttr::get(launch.getContext(), view.getBuffer(),
+                              view.getAccess(), view.getDtype(), view.getDims(),
+                              /*panel64=*/false, 0),
+        bounds);
+    if (!segment || !bytes || segment.getSize() != *bytes ||
+        *bytes % gather.rows != 0) {
+      return;
+    }
+    auto it = streams.find(buffer.getSymNameAttr());
+    if (it != streams.end()) {
+      weight = it->second;
+    }
+    gather.tables.push_back({buffer, source, i, *bytes / gather.rows, weight});
+    whole += *bytes;
+    gathered += gather.tables.back().rowBytes * gather.maxRows;
+  }
+  if (gathered >= whole) {
+    return;
+  }
+  for (WeightUse &use : info.uses) {
+    use.byRows = use.operand < gather.indexOperand;
+  }
+  info.gather = std::move(gather);
 }
 
 PlacementModel::PlacementModel(ModuleOp module) : costs(module) {
@@ -83,6 +182,7 @@ PlacementModel::PlacementModel(ModuleOp module) : costs(module) {
     EntryInfo entry;
     entry.op = op;
     std::vector<StepCost> stepCosts = costs.steps(op);
+    graph::SymbolBounds bounds = planir::getBounds(op);
     for (Operation &step : op.getBody().front()) {
       StepInfo info;
       info.seconds = isa<planir::RestoreOp>(step)
@@ -99,9 +199,10 @@ PlacementModel::PlacementModel(ModuleOp module) : costs(module) {
           }
         }
         describeCut(launch, info, weights);
+        describeGather(launch, bounds, symbols, weightIndex, info);
       }
       for (const WeightUse &use : info.uses) {
-        weights[use.weight].isWhole |= use.unitBytes == 0;
+        weights[use.weight].isWhole |= use.unitBytes == 0 && !use.byRows;
       }
       entry.stepInfos.push_back(std::move(info));
     }
@@ -160,6 +261,13 @@ const EntryInfo *PlacementModel::mainEntry() const {
   return entries.empty() ? nullptr : &entries.front();
 }
 
+/// Whether the step gathers by rows.
+static bool gathers(const StepInfo &info, const Choice &choice) {
+  return llvm::any_of(info.uses, [&](const WeightUse &use) {
+    return use.byRows && !choice.resident[use.weight];
+  });
+}
+
 /// Into how many pieces the step is cut, given what of it streams.
 static uint64_t piecesOf(const StepInfo &info, const Choice &choice) {
   uint64_t unitBytes = 0;
@@ -173,6 +281,20 @@ static uint64_t piecesOf(const StepInfo &info, const Choice &choice) {
       (info.outputs + PlacementModel::kUnit - 1) / PlacementModel::kUnit;
   uint64_t perPiece = std::max<uint64_t>(choice.tile / unitBytes, 1);
   return (units + perPiece - 1) / perPiece;
+}
+
+std::vector<const StreamGroup *> StreamSchedule::all() const {
+  std::vector<const StreamGroup *> list;
+  for (const StreamGroup &group : gathers) {
+    list.push_back(&group);
+  }
+  for (const StreamGroup &group : groups) {
+    list.push_back(&group);
+  }
+  llvm::stable_sort(list, [](const StreamGroup *a, const StreamGroup *b) {
+    return a->reader < b->reader;
+  });
+  return list;
 }
 
 /// What the group takes of the window.
@@ -214,6 +336,9 @@ StreamSchedule PlacementModel::scheduleOnce(const EntryInfo &entry,
         if (choice.resident[use.weight]) {
           continue;
         }
+        if (use.byRows) {
+          continue;
+        }
         streams = true;
         uint64_t size = weights[use.weight].size;
         if (count > 1 && use.unitBytes != 0) {
@@ -236,6 +361,16 @@ StreamSchedule PlacementModel::scheduleOnce(const EntryInfo &entry,
         now[use.weight] = {out.groups.size() - 1,
                            out.groups.back().ranges.size() - 1};
       }
+    }
+    if (gathers(info, choice)) {
+      StreamGroup group{first, first, {}};
+      for (uint32_t i = 0; i < info.gather.tables.size(); ++i) {
+        const RowTable &table = info.gather.tables[i];
+        group.ranges.push_back({table.weight, 0,
+                                table.rowBytes * info.gather.maxRows, first,
+                                first, i});
+      }
+      out.gathers.push_back(std::move(group));
     }
     if (streams) {
       open = std::move(now);
@@ -343,7 +478,16 @@ static void number(StreamSchedule &out) {
     }
   };
   std::vector<uint32_t> refillIndex;
+  size_t gathered = 0;
   for (uint32_t piece = 0; piece <= out.pieces.size(); ++piece) {
+    bool gathers =
+        gathered < out.gathers.size() && out.gathers[gathered].reader == piece;
+    if (gathers) {
+      std::swap(out.copyIndex, out.gatherIndex);
+      copies(out.gathers[gathered++]);
+      std::swap(out.copyIndex, out.gatherIndex);
+      ++index; // signal
+    }
     for (; issued < out.groups.size() && out.groups[issued].issue == piece;
          ++issued) {
       copies(out.groups[issued]);
@@ -359,6 +503,7 @@ static void number(StreamSchedule &out) {
     if (piece == out.pieces.size()) {
       break;
     }
+    index += gathers; // wait
     if (waited < out.groups.size() && out.groups[waited].reader == piece) {
       ++index; // wait
       ++waited;
@@ -435,6 +580,14 @@ PlacementModel::region(const EntryInfo &entry,
   for (const StreamRange &range : schedule.kept) {
     carry(range, 0, schedule.newSteps);
   }
+  size_t gather = 0;
+  for (const StreamGroup &group : schedule.gathers) {
+    for (const StreamRange &range : group.ranges) {
+      buffers.push_back(regionBuffer(range.bytes,
+                                     schedule.gatherIndex[gather++],
+                                     schedule.newIndex[group.reader] + 1));
+    }
+  }
   return buffers;
 }
 
@@ -454,11 +607,24 @@ double PlacementModel::seconds(const EntryInfo &entry,
     steps.push_back(SimulatedStep::wait(Stream::Copy, go));
     for (const StreamRange &range : group.ranges) {
       CopyTime time = costs.copy(range.bytes);
+      if (range.table) {
+        const RowGather &gather =
+            entry.stepInfos[schedule.pieces[range.first].step].gather;
+        time = costs.rows(gather.maxRows, gather.tables[*range.table].rowBytes);
+      }
       steps.push_back(
           SimulatedStep::work(Stream::Copy, time.seconds, time.latency));
     }
   };
+  size_t gathered = 0;
   for (uint32_t piece = 0; piece <= schedule.pieces.size(); ++piece) {
+    std::optional<uint32_t> rows;
+    if (gathered < schedule.gathers.size() &&
+        schedule.gathers[gathered].reader == piece) {
+      copies(schedule.gathers[gathered++]);
+      rows = events++;
+      steps.push_back(SimulatedStep::signal(Stream::Copy, *rows));
+    }
     while (arrival.size() < schedule.groups.size() &&
            schedule.groups[arrival.size()].issue == piece) {
       copies(schedule.groups[arrival.size()]);
@@ -472,6 +638,9 @@ double PlacementModel::seconds(const EntryInfo &entry,
     }
     if (piece == schedule.pieces.size()) {
       break;
+    }
+    if (rows) {
+      steps.push_back(SimulatedStep::wait(Stream::Compute, *rows));
     }
     if (waited < schedule.groups.size() &&
         schedule.groups[waited].reader == piece) {
@@ -500,12 +669,24 @@ double PlacementModel::seconds(const EntryInfo &entry,
              : run->seconds;
 }
 
+uint64_t PlacementModel::gatheredRows(const Choice &choice) const {
+  uint64_t rows = 0;
+  for (const EntryInfo &entry : entries) {
+    for (const StepInfo &info : entry.stepInfos) {
+      if (gathers(info, choice)) {
+        rows = std::max(rows, info.gather.maxRows);
+      }
+    }
+  }
+  return rows;
+}
+
 uint64_t PlacementModel::sharedBytes(const Choice &choice) const {
   uint64_t bytes = fixedBytes;
   for (size_t i = 0; i < weights.size(); ++i) {
     bytes += choice.resident[i] ? padded(weights[i].size) : 0;
   }
-  return bytes;
+  return bytes + padded(gatheredRows(choice) * sizeof(int64_t));
 }
 
 uint64_t PlacementModel::estimate(const Choice &choice) const {

@@ -6,7 +6,8 @@
 //
 // How a weight streams. The matrix of a product is cut along its outputs into
 // pieces of whole units (64 outputs, a panel): each gets a launch of its own
-// that writes its columns of the result. K is never cut, so no bit changes. A
+// that writes its columns of the result. So are the weights of a convolution of
+// one image, by output channels. K is never cut, so no bit changes. A
 // weight that another kernel reads streams as a whole; uses of it with no other
 // streamed weight between them share one copy. What one launch waits for is a
 // group. A group with reader u is issued before launch p <= u:
@@ -33,6 +34,15 @@
 // at the beginning of the region, at the same place in every entry; one that
 // does not begin with the same groups leaves them alone.
 //
+// A table of embeddings (Gather along axis 0, GatherQuant) is not streamed at
+// all: the copy gathers the rows that the indices name, so a slot holds at most
+// one row per index, and the launch takes row i for index i. The indices are
+// not known before, so such a copy is issued right before its launch, ahead of
+// the other copies there, outside of the window. If one part of a quantized
+// table is not resident, all parts are gathered, since the launch has one
+// operand of indices. A packed table (tied embeddings) is gathered from a
+// second segment, plan.segment's by_rows.
+//
 //===----------------------------------------------------------------------===//
 
 #ifndef LLMC_PASSES_MEMORY_PLACEMENTMODEL_H
@@ -44,6 +54,7 @@
 
 #include "mlir/IR/BuiltinOps.h"
 
+#include <optional>
 #include <vector>
 
 namespace llmc::memory {
@@ -71,11 +82,31 @@ struct WeightUse {
   uint32_t weight = 0;
   uint32_t operand = 0;
   uint64_t unitBytes = 0; // of kUnit outputs; 0: it streams as a whole
+  bool byRows = false;    // or, if this, as one of StepInfo::tables
+};
+
+/// A table that a launch gathers from, or a part of one.
+struct RowTable {
+  planir::BufferOp op;
+  mlir::FlatSymbolRefAttr segment; // with the rows one after the other
+  uint32_t operand = 0;
+  uint64_t rowBytes = 0;
+  uint32_t weight = 0; // or one that it is gathered with, if it always stays
+};
+
+/// A launch that can gather by rows.
+struct RowGather {
+  std::vector<RowTable> tables;
+  planir::ViewAttr indices;
+  uint32_t indexOperand = 0;
+  uint64_t rows = 0;    // of each table
+  uint64_t maxRows = 0; // bound of the number of indices
 };
 
 struct StepInfo {
   std::vector<WeightUse> uses; // of different weights
   uint64_t outputs = 0;        // of a product that can be cut, else 0
+  RowGather gather;            // without tables: none
   double seconds = 0;          // of compute, estimated
 };
 
@@ -101,6 +132,8 @@ struct StreamRange {
   uint64_t bytes = 0;
   uint32_t first = 0;
   uint32_t last = 0;
+  /// Not a range of `weight` but rows of a table of the step's gather.
+  std::optional<uint32_t> table;
 };
 
 /// The copy of a carried group for the next run.
@@ -122,10 +155,16 @@ struct StreamSchedule {
   std::vector<StreamGroup> groups;  // by reader, and by issue
   uint32_t carried = 0;             // groups before this one are not copied ...
   std::vector<Refill> refills;      // ... but here, each of them
-  std::vector<StreamRange> kept;   // carried ranges that the entry leaves alone
-  std::vector<uint32_t> newIndex;  // per piece
-  std::vector<uint32_t> copyIndex; // per range, of groups, then of refills
+  std::vector<StreamRange> kept; // carried ranges that the entry leaves alone
+  std::vector<StreamGroup> gathers;  // of rows, by reader, which is where each
+                                     // is issued
+  std::vector<uint32_t> newIndex;    // per piece
+  std::vector<uint32_t> copyIndex;   // per range, of groups, then of refills
+  std::vector<uint32_t> gatherIndex; // per range of gathers
   uint32_t newSteps = 0;
+
+  /// Groups and gathers, by reader.
+  std::vector<const StreamGroup *> all() const;
 };
 
 struct Choice {
@@ -148,8 +187,8 @@ public:
   /// What is carried under a choice, in order; nothing if it does not wrap.
   std::vector<StreamRange> carriedRanges(const Choice &choice) const;
   /// The region's buffers under a schedule: activations in order, then one
-  /// staging buffer per range in the order of the groups, of the refills, and
-  /// of what is kept.
+  /// staging buffer per range in the order of the groups, of the refills, of
+  /// what is kept, and of the gathers.
   std::vector<solver::Buffer> region(const EntryInfo &entry,
                                      const StreamSchedule &schedule) const;
   /// Bytes of arena that the choice needs.
@@ -160,6 +199,10 @@ public:
   /// Predicted seconds of one run: launches in order, copies in order, each
   /// copy after its issue point and each reader after its copies.
   double seconds(const EntryInfo &entry, const StreamSchedule &schedule) const;
+
+  /// The largest number of rows that is gathered at once: the constant
+  /// 0, 1, 2, ... by which launches read them has as many elements.
+  uint64_t gatheredRows(const Choice &choice) const;
 
   /// The entry whose speed decides: decode, else the first.
   const EntryInfo *mainEntry() const;

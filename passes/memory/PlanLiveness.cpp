@@ -34,13 +34,24 @@ llvm::MapVector<StringAttr, Lifetime> computeLifetimes(planir::EntryOp entry) {
       it->second.end = index + 1;
     }
   };
+  // A copy reads its indices until whoever waits for it goes on.
+  llvm::DenseMap<StringAttr, FlatSymbolRefAttr> indicesOf; // by slot
   for (Operation &step : entry.getBody().front()) {
     if (auto launch = dyn_cast<planir::LaunchOp>(step)) {
       for (planir::ViewAttr view : launch.operandViews()) {
         touch(view.getBuffer());
+        if (FlatSymbolRefAttr indices =
+                indicesOf.lookup(view.getBuffer().getAttr())) {
+          touch(indices);
+        }
       }
     } else if (auto copy = dyn_cast<planir::CopyOp>(step)) {
       touch(copy.getBufferAttr());
+      if (copy.getIndices()) {
+        touch(copy.getIndices()->getBuffer());
+        indicesOf[copy.getBufferAttr().getAttr()] =
+            copy.getIndices()->getBuffer();
+      }
     } else if (auto restore = dyn_cast<planir::RestoreOp>(step)) {
       touch(restore.getBufferAttr());
     } else if (auto spill = dyn_cast<planir::SpillOp>(step)) {

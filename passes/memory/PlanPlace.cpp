@@ -12,6 +12,8 @@
 
 #include "llvm/ADT/StringSet.h"
 
+#include <numeric>
+
 namespace llmc {
 #define GEN_PASS_DEF_PLANPLACEPASS
 #include "passes/Passes.h.inc"
@@ -88,12 +90,13 @@ Peak findPeak(const PlacementModel &model, const Choice &choice,
           holder = entry.activations[i].op;
         } else {
           size_t rest = i - entry.activations.size();
-          for (const StreamGroup &group : plan.groups) {
-            if (rest < group.ranges.size()) {
-              holder = model.weights[group.ranges[rest].weight].op;
-              break;
+          for (const auto *groups : {&plan.groups, &plan.gathers}) {
+            for (const StreamGroup &group : *groups) {
+              if (!holder && rest < group.ranges.size()) {
+                holder = model.weights[group.ranges[rest].weight].op;
+              }
+              rest -= std::min(rest, group.ranges.size());
             }
-            rest -= group.ranges.size();
           }
           assert(holder && "the minimum plan carries nothing");
         }
@@ -109,7 +112,9 @@ Peak findPeak(const PlacementModel &model, const Choice &choice,
       state += memory::padded(buffer.getSize());
     }
   }
-  uint64_t always = model.fixedBytes - state;
+  uint64_t always =
+      model.fixedBytes - state +
+      memory::padded(model.gatheredRows(choice) * sizeof(int64_t));
   for (size_t i = 0; i < model.weights.size(); ++i) {
     always += choice.resident[i] ? memory::padded(model.weights[i].size) : 0;
   }
@@ -226,6 +231,9 @@ public:
 
   void run() {
     makeCarried();
+    if (uint64_t count = model.gatheredRows(choice)) {
+      makeRowNumbers(static_cast<int64_t>(count));
+    }
     for (const EntryInfo &entry : model.entries) {
       rewrite(entry);
     }
@@ -266,8 +274,88 @@ private:
     }
   }
 
-  BufferOp makeSlot(planir::EntryOp entry, const StreamRange &range) {
-    BufferOp weight = model.weights[range.weight].op;
+  /// 0, 1, 2, ...: the rows of a slot, in the order of the indices that they
+  /// were gathered for.
+  void makeRowNumbers(int64_t count) {
+    SmallVector<int64_t> numbers(static_cast<size_t>(count));
+    std::iota(numbers.begin(), numbers.end(), 0);
+    std::string name = "constant.rows";
+    for (unsigned i = 1; !names.insert(name).second; ++i) {
+      name = "constant.rows." + std::to_string(i);
+    }
+    // Behind the other lasting buffers.
+    auto buffers = module.getOps<BufferOp>();
+    auto it = llvm::find_if(buffers, [](BufferOp op) { return op.getEntry(); });
+    OpBuilder before(
+        it != buffers.end()
+            ? (*it).getOperation()
+            : (*module.getOps<planir::EntryOp>().begin()).getOperation());
+    rowNumbers = BufferOp::create(
+        before, module.getLoc(), builder.getStringAttr(name),
+        planir::KindAttr::get(context, Kind::Constant),
+        planir::TierAttr::get(context, planir::Tier::Device),
+        builder.getI64IntegerAttr(count * 8), IntegerAttr(), IntegerAttr(),
+        IntegerAttr(), FlatSymbolRefAttr(), FlatSymbolRefAttr(),
+        DenseElementsAttr::get(
+            RankedTensorType::get({count}, builder.getI64Type()),
+            ArrayRef<int64_t>(numbers)));
+  }
+
+  /// Gathers one table of a launch into its slot and lets the launch read that,
+  /// where row i belongs to index i.
+  void gatherRows(planir::LaunchOp launch, const memory::RowGather &gather,
+                  const memory::RowTable &table, BufferOp slot) {
+    auto number = [&](uint64_t value) {
+      return builder.getI64IntegerAttr(static_cast<int64_t>(value));
+    };
+    auto slotRef = FlatSymbolRefAttr::get(slot.getSymNameAttr());
+    planir::CopyOp::create(
+        builder, launch.getLoc(), table.segment, number(0), slotRef, number(0),
+        number(gather.maxRows * table.rowBytes), number(gather.rows),
+        number(table.rowBytes), gather.indices);
+    SmallVector<Attribute> views(launch.getViews().getValue());
+    auto view = cast<planir::ViewAttr>(views[table.operand]);
+    SmallVector<Attribute> dims(view.getDims().getValue());
+    dims[0] = number(gather.maxRows);
+    views[table.operand] = planir::ViewAttr::get(
+        context, slotRef, view.getAccess(), view.getDtype(),
+        builder.getArrayAttr(dims), /*panel64=*/false, 0);
+    views[gather.indexOperand] = planir::ViewAttr::get(
+        context, FlatSymbolRefAttr::get(rowNumbers.getSymNameAttr()),
+        planir::Access::Read, builder.getStringAttr("i64"),
+        gather.indices.getDims(), /*panel64=*/false, 0);
+    launch.setViewsAttr(builder.getArrayAttr(views));
+    if (planir::parseKernel(launch.getKernel()) ==
+        plan::KernelId::GatherQuant) {
+      SmallVector<int64_t> ints(*launch.getInts());
+      ints[0] = static_cast<int64_t>(gather.maxRows);
+      launch.setIntsAttr(builder.getDenseI64ArrayAttr(ints));
+    }
+  }
+
+  /// Writes the copies of the launch's rows; returns the event to wait for.
+  uint64_t gather(planir::EntryOp entry, planir::LaunchOp launch,
+                  const StreamGroup &group, const memory::RowGather &how,
+                  uint64_t &nextEvent) {
+    Location loc = launch.getLoc();
+    uint64_t go = nextEvent++;
+    planir::SignalOp::create(builder, loc, go, planir::Stream::Compute);
+    planir::WaitOp::create(builder, loc, go, planir::Stream::Copy);
+    for (const StreamRange &range : group.ranges) {
+      const memory::RowTable &table = how.tables[*range.table];
+      gatherRows(launch, how, table, makeSlot(entry, range, table.op));
+    }
+    uint64_t arrived = nextEvent++;
+    planir::SignalOp::create(builder, loc, arrived, planir::Stream::Copy);
+    return arrived;
+  }
+
+  BufferOp weightOf(const StreamRange &range) {
+    return model.weights[range.weight].op;
+  }
+
+  BufferOp makeSlot(planir::EntryOp entry, const StreamRange &range,
+                    BufferOp weight) {
     StringRef base = weight.getSymName();
     base.consume_front("weight.");
     std::string wanted = (entry.getSymName() + ".stream." + base).str();
@@ -304,14 +392,16 @@ private:
   /// that hold just the piece.
   planir::LaunchOp cut(planir::LaunchOp launch, const Piece &piece,
                        ArrayRef<bool> streamed) {
-    bool isLinear =
-        planir::parseKernel(launch.getKernel()) == plan::KernelId::Linear;
+    std::optional<plan::KernelId> kernel =
+        planir::parseKernel(launch.getKernel());
+    bool isLinear = kernel == plan::KernelId::Linear;
+    bool isConv = kernel == plan::KernelId::Conv;
     SmallVector<planir::ViewAttr> views(launch.operandViews());
     auto outputs = cast<IntegerAttr>(views[1].getDims()[0]);
     SmallVector<int64_t> ints(*launch.getInts());
     // Operands that are whole whatever the piece: x and, of a quantized
     // product, the block of each k.
-    size_t groups = isLinear || ints[5] == 0 ? 0 : 3 + (ints[4] != 0);
+    size_t groups = isLinear || isConv || ints[5] == 0 ? 0 : 3 + (ints[4] != 0);
     SmallVector<Attribute> narrowed;
     for (auto [i, view] : llvm::enumerate(views)) {
       bool isResult = i + 1 == views.size();
@@ -330,17 +420,25 @@ private:
         offset = streamed[i]
                      ? 0
                      : offset + static_cast<int64_t>(piece.first * bytes);
+      } else if (isConv) {
+        // Channels of one image lie one after the other.
+        uint64_t bytes = *planir::boundBytes(view, {}) /
+                         static_cast<uint64_t>(outputs.getInt());
+        dims[1] = builder.getI64IntegerAttr(static_cast<int64_t>(piece.count));
+        offset += static_cast<int64_t>(piece.first * bytes);
       }
       narrowed.push_back(planir::ViewAttr::get(
           context, view.getBuffer(),
-          isResult ? planir::Access::ReadWrite : view.getAccess(),
+          isResult && !isConv ? planir::Access::ReadWrite : view.getAccess(),
           view.getDtype(), builder.getArrayAttr(dims), view.getPanel64(),
           offset));
     }
-    if (!isLinear) {
+    if (!isLinear && !isConv) {
       ints[0] = static_cast<int64_t>(piece.count);
     }
-    ints.push_back(static_cast<int64_t>(piece.first));
+    if (!isConv) {
+      ints.push_back(static_cast<int64_t>(piece.first));
+    }
     auto copy = cast<planir::LaunchOp>(builder.clone(*launch));
     copy.setViewsAttr(builder.getArrayAttr(narrowed));
     copy.setIntsAttr(builder.getDenseI64ArrayAttr(ints));
@@ -385,12 +483,12 @@ private:
     SmallVector<BufferOp> firsts, lasts;
     for (uint32_t i = 0; i < plan.carried; ++i) {
       for (const StreamRange &range : plan.groups[i].ranges) {
-        firsts.push_back(makeSlot(op, range));
+        firsts.push_back(makeSlot(op, range, weightOf(range)));
         readBy(range, firsts.back());
       }
     }
     for (const StreamRange &range : plan.kept) {
-      firsts.push_back(makeSlot(op, range));
+      firsts.push_back(makeSlot(op, range, weightOf(range)));
       lasts.push_back(firsts.back());
     }
 
@@ -404,8 +502,8 @@ private:
       planir::SignalOp::create(builder, loc, go, planir::Stream::Compute);
       planir::WaitOp::create(builder, loc, go, planir::Stream::Copy);
       for (const StreamRange &range : group.ranges) {
-        BufferOp weight = model.weights[range.weight].op;
-        BufferOp slot = makeSlot(op, range);
+        BufferOp weight = weightOf(range);
+        BufferOp slot = makeSlot(op, range, weight);
         auto bytes = [&](uint64_t value) {
           return builder.getI64IntegerAttr(static_cast<int64_t>(value));
         };
@@ -418,6 +516,7 @@ private:
     };
     SmallVector<uint64_t> arrival(plan.carried); // per group
     size_t refilled = 0;
+    size_t gathered = 0;
     size_t waited = plan.carried;
     for (uint32_t piece = 0; piece <= pieces.size(); ++piece) {
       bool isEnd = piece == pieces.size();
@@ -425,6 +524,13 @@ private:
         builder.setInsertionPointToEnd(&op.getBody().front());
       } else {
         builder.setInsertionPoint(pieces[piece]);
+      }
+      std::optional<uint64_t> rows;
+      if (gathered < plan.gathers.size() &&
+          plan.gathers[gathered].reader == piece) {
+        rows = gather(
+            op, cast<planir::LaunchOp>(pieces[piece]), plan.gathers[gathered++],
+            entry.stepInfos[plan.pieces[piece].step].gather, nextEvent);
       }
       while (arrival.size() < plan.groups.size() &&
              plan.groups[arrival.size()].issue == piece) {
@@ -439,6 +545,10 @@ private:
         copies(
             plan.groups[plan.refills[refilled].group],
             [&](const StreamRange &, BufferOp slot) { lasts.push_back(slot); });
+      }
+      if (rows) {
+        planir::WaitOp::create(builder, builder.getUnknownLoc(), *rows,
+                               planir::Stream::Compute);
       }
       if (!isEnd && waited < plan.groups.size() &&
           plan.groups[waited].reader == piece) {
@@ -457,6 +567,7 @@ private:
   llvm::StringSet<> names;
   llvm::StringMap<unsigned> repeats; // of a slot's name
   SmallVector<planir::CarriedOp> carried;
+  BufferOp rowNumbers;
 };
 
 struct PlanPlace : impl::PlanPlacePassBase<PlanPlace> {

@@ -9,6 +9,8 @@
 
 #include "runtime/support/Stack.h"
 
+#include <cstring>
+
 using namespace llmc;
 
 CopyStream::CopyStream(const CopySources &sources, FirstUse &firstUse,
@@ -33,6 +35,7 @@ void CopyStream::start(const Schedule &newSchedule, uint32_t newEntry,
     entry = newEntry;
     current = epoch;
     issued = retired = 0;
+    rowsBegun = 0;
     failure = {};
   }
   requested.store(epoch, std::memory_order_release);
@@ -75,16 +78,20 @@ CopyFailure CopyStream::finish(uint32_t epoch) {
 CopyFailure CopyStream::copyNow(const Action &action) {
   std::lock_guard<std::mutex> hold(turn);
   CopyFailure result;
-  while (!readFailed(result) && blocked(action)) {
+  Pending own;
+  uint64_t rows = 0;
+  Begun begun = Begun::Part;
+  while (!readFailed(result) &&
+         (begun = tryBegin(action, rows, own)) == Begun::Part) {
     for (io::TransferEngine *engine : {sources.weights, sources.spilled}) {
       if (engine) {
         engine->pump(true);
       }
     }
   }
-  Pending own;
-  if (!result.failed()) {
-    begin(action, own);
+  if (begun == Begun::OutOfRange) {
+    result.outOfRange = &action;
+    return result;
   }
   while (!readFailed(result) && !complete(action, own)) {
     sources.of(action)->pump(true);
@@ -169,16 +176,85 @@ void CopyStream::loop() {
   }
 }
 
+CopyStream::Begun CopyStream::tryBegin(const Action &action, uint64_t &rows,
+                                       Pending &pending) {
+  if (action.indices) {
+    return beginRows(action, rows, pending);
+  }
+  if (blocked(action)) {
+    return Begun::Part;
+  }
+  begin(action, pending);
+  return Begun::All;
+}
+
+/// Index `i` counted from the front; -1 if it is out of range. As Gather does.
+static int64_t rowAt(const Action &action, uint64_t i) {
+  const void *data = action.indices->data;
+  const int64_t index = action.indices->dtype == plan::DType::I32
+                            ? static_cast<const int32_t *>(data)[i]
+                            : static_cast<const int64_t *>(data)[i];
+  const int64_t row = index < 0 ? index + action.rows : index;
+  return row < 0 || row >= action.rows ? -1 : row;
+}
+
+CopyStream::Begun CopyStream::beginRows(const Action &action, uint64_t &rows,
+                                        Pending &pending) {
+  io::TransferEngine &engine = *sources.weights;
+  const auto count = static_cast<uint64_t>(action.indices->numElements());
+  const uint64_t room = action.bytes / action.rowBytes;
+  if (rows == 0) {
+    pending.isEmpty = true;
+    // The indices may come by a copy of their own.
+    const auto *indices = static_cast<const uint8_t *>(action.indices->data);
+    const uint64_t width = plan::bitWidth(action.indices->dtype) / 8;
+    for (io::TransferEngine *any : {sources.weights, sources.spilled}) {
+      if (any && (any->conflicts(action.target, action.bytes) ||
+                  any->conflicts(indices, count * width))) {
+        return Begun::Part;
+      }
+    }
+    for (uint64_t i = 0; i < count; ++i) {
+      if (i == room || rowAt(action, i) < 0) { // the checker bounds the count
+        return Begun::OutOfRange;
+      }
+    }
+    const uint64_t filled = count * action.rowBytes;
+    std::memset(action.target + filled, 0, action.bytes - filled);
+  }
+  while (rows < count) {
+    if (engine.full()) {
+      return Begun::Part;
+    }
+    // Neighbours are one read, as long as it stays a small one.
+    const auto first = static_cast<uint64_t>(rowAt(action, rows));
+    uint64_t run = 1;
+    while (rows + run < count &&
+           (run + 1) * action.rowBytes < io::kSmallTransfer &&
+           static_cast<uint64_t>(rowAt(action, rows + run)) == first + run) {
+      ++run;
+    }
+    pending.isEmpty = false;
+    pending.transfer = engine.begin(action.fileOffset + first * action.rowBytes,
+                                    action.target + rows * action.rowBytes,
+                                    run * action.rowBytes);
+    rows += run;
+  }
+  return Begun::All;
+}
+
 uint32_t CopyStream::issue() {
   const std::vector<uint32_t> &order = schedule->copyOrder;
   for (; issued < order.size(); ++issued) {
     const Action &action = schedule->actions[order[issued]];
     pending[issued].begin = profiler ? nowNanoseconds() : 0;
     if (isTransfer(action)) {
-      if (blocked(action)) {
+      const Begun begun = tryBegin(action, rowsBegun, pending[issued]);
+      if (begun != Begun::All) {
+        failure.outOfRange = begun == Begun::OutOfRange ? &action : nullptr;
         return plan::kNone;
       }
-      begin(action, pending[issued]);
+      rowsBegun = 0;
     } else if (action.kind == plan::StepKind::Wait &&
                !events.signalled(action.event, current)) {
       return action.event;
@@ -219,7 +295,7 @@ uint32_t CopyStream::advance(uint32_t until) {
     const uint32_t missing = issue();
     // What has just arrived makes room before its checksum takes time.
     pump();
-    if (!retire()) {
+    if (failure.outOfRange || !retire()) {
       events.abort(current);
       return plan::kNone;
     }
@@ -229,7 +305,7 @@ uint32_t CopyStream::advance(uint32_t until) {
     if (retired != before) {
       continue;
     }
-    if (retired == issued) {
+    if (retired == issued && rowsBegun == 0) {
       return missing;
     }
     // The oldest that is not complete; both files go on meanwhile.

@@ -53,12 +53,16 @@ struct CopySources {
   }
 };
 
-/// Why a copy failed: the read, or the checksum of the segment it completed.
+/// Why a copy failed: the read, the checksum of the segment it completed, or an
+/// index without a row.
 struct CopyFailure {
   io::ReadFailure read;
-  bool below = false;             // the read was of the spill file
-  uint32_t damaged = plan::kNone; // segment
-  bool failed() const { return read.failed || damaged != plan::kNone; }
+  bool below = false;                 // the read was of the spill file
+  uint32_t damaged = plan::kNone;     // segment
+  const Action *outOfRange = nullptr; // the copy
+  bool failed() const {
+    return read.failed || damaged != plan::kNone || outOfRange;
+  }
 };
 
 class CopyStream {
@@ -105,12 +109,18 @@ private:
 
   /// An action between issue and retirement.
   struct Pending {
-    uint64_t transfer = 0; // Copy, Restore: its number
+    uint64_t transfer = 0; // Copy, Restore: its number, that of its last one
     bool isEmpty = false;  // nothing to read
     uint64_t begin = 0;    // nanoseconds, for the profiler
   };
   /// Both files go on.
   void pump();
+  /// How far a copy has been given to its engine.
+  enum class Begun : uint8_t { All, Part, OutOfRange };
+  /// Begins what of a copy can begin. `rows`: of one that gathers, how many
+  /// have (0 at first).
+  Begun tryBegin(const Action &action, uint64_t &rows, Pending &pending);
+  Begun beginRows(const Action &action, uint64_t &rows, Pending &pending);
   bool blocked(const Action &action) const;
   void begin(const Action &action, Pending &pending);
   bool complete(const Action &action, const Pending &pending) const;
@@ -121,11 +131,12 @@ private:
   FirstUse &firstUse;
   Events &events;
   Profiler *profiler;
-  std::mutex turn; // guards the next eight
+  std::mutex turn; // guards the next nine
   const Schedule *schedule = nullptr;
   uint32_t entry = 0;
   uint32_t current = 0;         // epoch
   size_t issued = 0;            // in copyOrder
+  uint64_t rowsBegun = 0;       // of the copy at `issued`
   size_t retired = 0;           // in copyOrder
   std::vector<Pending> pending; // by position in copyOrder
   CopyFailure failure;

@@ -62,6 +62,10 @@ Executor::create(const Plan &plan, const TierMemory &memory,
                      "entry '" + plan.entries[i].name +
                          "' copies weights, but the plan has no weights file"};
       }
+      // Rows are small: they go through the page cache.
+      if (action.indices) {
+        continue;
+      }
       if (Result<void> allowed =
               engine->allow(action.fileOffset, action.target, action.bytes);
           !allowed) {
@@ -88,7 +92,15 @@ Error Executor::kernelError(uint32_t entry, const Action &action,
               std::string(name(step.kernel)) + "): " + status};
 }
 
-Error Executor::copyError(const CopyFailure &failure) const {
+Error Executor::copyError(uint32_t entry, const CopyFailure &failure) const {
+  if (failure.outOfRange) {
+    // In the words of the launch that this copy stands for.
+    const Step &step = plan.entries[entry].steps[failure.outOfRange->step];
+    return {ErrorCode::KernelFailed,
+            "entry '" + plan.entries[entry].name + "' step " +
+                std::to_string(failure.outOfRange->step) + " '" + step.name +
+                "' (gather): index out of range"};
+  }
   return failure.read.failed
              ? io::describe(failure.below ? sources.spill->source() : source,
                             failure.read)
@@ -106,7 +118,7 @@ Result<void> Executor::fillCarried() {
     fill.target = memory.base[0] + slot.offset;
     if (const CopyFailure failure = copies->copyNow(fill); failure.failed()) {
       sources.drain();
-      return copyError(failure);
+      return copyError(0, failure);
     }
   }
   return {};
@@ -190,7 +202,7 @@ Result<void> Executor::runStreams(uint32_t entry) {
     return kernelError(entry, *failed, status);
   }
   if (ownCopy.failed() || otherCopy.failed()) {
-    return copyError(ownCopy.failed() ? ownCopy : otherCopy);
+    return copyError(entry, ownCopy.failed() ? ownCopy : otherCopy);
   }
   return {};
 }
@@ -216,7 +228,7 @@ Result<void> Executor::runSerially(uint32_t entry) {
       const CopyFailure failure = copies->copyNow(action);
       if (failure.failed()) {
         sources.drain();
-        return copyError(failure);
+        return copyError(entry, failure);
       }
     }
     if (profiler) {

@@ -56,7 +56,7 @@ private:
   void poisonAtStep(uint32_t entry, uint32_t step);
   Error kernelError(uint32_t entry, const Action &action,
                     kernels::Status status) const;
-  Error copyError(const CopyFailure &failure) const;
+  Error copyError(uint32_t entry, const CopyFailure &failure) const;
 
   const plan::Plan &plan;
   const TierMemory &memory;

@@ -29,6 +29,11 @@ void FirstUse::expect(const Schedule &schedule) {
       continue;
     }
     State &state = segments[action.segment];
+    if (action.indices) {
+      state.streamed = true;
+      state.inOrder = false; // some rows in some order
+      continue;
+    }
     uint64_t &at = next[action.segment];
     if (at == plan.segments[action.segment].size) {
       at = 0; // a segment may be loaded more than once

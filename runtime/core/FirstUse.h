@@ -13,7 +13,10 @@
 // Copies of parts of a segment (panels) are summed up if every entry copies
 // them in order from the segment's beginning to its end; other segments are the
 // loader's to compare, and so are those of which a part is in a carried slot,
-// since that is used before the run copies it.
+// since that is used before the run copies it. So is a table whose rows are
+// gathered: it is read whole at load, once, since its checksum says nothing
+// about a row. A segment that nothing reads (the rows of a table that is
+// resident in another layout) is not compared.
 //
 //===----------------------------------------------------------------------===//
 
@@ -43,6 +46,9 @@ public:
     return segments[segment].streamed && segments[segment].inOrder;
   }
 
+  /// Whether an entry copies anything of the segment.
+  bool streamed(uint32_t segment) const { return segments[segment].streamed; }
+
   /// Whether the segment has still to be compared.
   bool pending(uint32_t segment) const { return segments[segment].pending; }
 
@@ -55,7 +61,7 @@ public:
                uint64_t bytes);
   /// The same for a copy that is complete.
   bool arrived(const Action &copy) {
-    return !segments[copy.segment].pending ||
+    return copy.indices || !segments[copy.segment].pending ||
            arrived(copy.segment, copy.sourceOffset, copy.target, copy.bytes);
   }
 

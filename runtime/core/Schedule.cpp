@@ -102,6 +102,31 @@ Result<Schedule> Schedule::build(const Plan &plan, uint32_t index,
 
   size_t tensor = 0;
   size_t param = 0;
+  const auto placeOperands = [&](size_t i) -> Result<void> {
+    const Step &step = entry.steps[i];
+    for (const Operand &operand : step.operands) {
+      kernels::Tensor &t = s.tensors[tensor++];
+      uint8_t *base = bufferAddress(plan, operand.buffer, memory);
+      if (!base || operand.offset > plan.buffers[operand.buffer].size) {
+        return malformed(entry, i, "an operand lies outside its arena");
+      }
+      if (operand.dims.size() > kernels::kMaxRank) {
+        return malformed(entry, i,
+                         "an operand of rank " +
+                             std::to_string(operand.dims.size()) +
+                             ", at most " + std::to_string(kernels::kMaxRank) +
+                             " is supported");
+      }
+      t.data = base + operand.offset;
+      t.dtype = operand.dtype;
+      t.packing = operand.packing;
+      t.rank = static_cast<int>(operand.dims.size());
+      for (size_t d = 0; d < operand.dims.size(); ++d) {
+        s.patches.push_back({&t.dims[d], operand.dims[d]});
+      }
+    }
+    return {};
+  };
   for (size_t i = 0; i < entry.steps.size(); ++i) {
     const Step &step = entry.steps[i];
     Action action;
@@ -120,26 +145,8 @@ Result<Schedule> Schedule::build(const Plan &plan, uint32_t index,
                              std::string(name(step.kernel)) + "'");
       }
       kernels::Tensor *first = s.tensors.data() + tensor;
-      for (const Operand &operand : step.operands) {
-        kernels::Tensor &t = s.tensors[tensor++];
-        uint8_t *base = bufferAddress(plan, operand.buffer, memory);
-        if (!base || operand.offset > plan.buffers[operand.buffer].size) {
-          return malformed(entry, i, "an operand lies outside its arena");
-        }
-        if (operand.dims.size() > kernels::kMaxRank) {
-          return malformed(
-              entry, i,
-              "an operand of rank " + std::to_string(operand.dims.size()) +
-                  ", at most " + std::to_string(kernels::kMaxRank) +
-                  " is supported");
-        }
-        t.data = base + operand.offset;
-        t.dtype = operand.dtype;
-        t.packing = operand.packing;
-        t.rank = static_cast<int>(operand.dims.size());
-        for (size_t d = 0; d < operand.dims.size(); ++d) {
-          s.patches.push_back({&t.dims[d], operand.dims[d]});
-        }
+      if (Result<void> placed = placeOperands(i); !placed) {
+        return placed.error();
       }
       int64_t *firstParam = s.params.data() + param;
       for (uint32_t expr : step.params) {
@@ -161,7 +168,8 @@ Result<Schedule> Schedule::build(const Plan &plan, uint32_t index,
       const Segment &segment = plan.segments[step.segment];
       if (step.targetOffset > room || step.bytes > room - step.targetOffset ||
           step.sourceOffset > segment.size ||
-          step.bytes > segment.size - step.sourceOffset) {
+          (!step.gathersRows() &&
+           step.bytes > segment.size - step.sourceOffset)) {
         return malformed(entry, i, "a copy beyond its buffer or segment");
       }
       action.target = base + step.targetOffset;
@@ -169,6 +177,14 @@ Result<Schedule> Schedule::build(const Plan &plan, uint32_t index,
       action.bytes = step.bytes;
       action.segment = step.segment;
       action.sourceOffset = step.sourceOffset;
+      if (step.gathersRows()) {
+        action.indices = s.tensors.data() + tensor;
+        action.rows = step.ints[0];
+        action.rowBytes = static_cast<uint64_t>(step.ints[1]);
+        if (Result<void> placed = placeOperands(i); !placed) {
+          return placed.error();
+        }
+      }
       break;
     }
     case StepKind::Restore:

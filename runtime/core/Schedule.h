@@ -50,6 +50,10 @@ struct Action {
   uint64_t moveBegin = 0;
   uint64_t moveEnd = 0;
   uint64_t tokens = 0; // in the state after this run
+  // Copy that gathers rows: see plan::Step. fileOffset is that of row 0.
+  const kernels::Tensor *indices = nullptr;
+  int64_t rows = 0;
+  uint64_t rowBytes = 0;
 };
 
 class Schedule {

@@ -324,7 +324,9 @@ Result<void> Session::compareRest() {
     }
   }
   for (uint32_t i = 0; i < thePlan.segments.size(); ++i) {
-    if (!firstUse->pending(i) || firstUse->deferred(i)) {
+    // What is not resident is still pending.
+    if (!firstUse->pending(i) || firstUse->deferred(i) ||
+        !firstUse->streamed(i)) {
       continue;
     }
     const auto stored = storedAt.find(thePlan.segments[i].offset);

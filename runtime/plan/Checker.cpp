@@ -27,18 +27,69 @@ static Error unsafe(std::string what) {
   return {ErrorCode::PlanUnsafe, std::move(what)};
 }
 
+/// The indices of a copy that gathers rows: a tensor that the copy reads.
+static Result<TouchedRange> checkIndices(const Plan &plan, const Entry &entry,
+                                         const EntryBounds &bounds,
+                                         const EntryPolynomials &sizes,
+                                         size_t index) {
+  const Step &step = entry.steps[index];
+  const Operand &operand = step.operands[0];
+  const Buffer &buffer = plan.buffers[operand.buffer];
+  std::string where = describeStep(entry, index) + ": its indices (buffer '" +
+                      buffer.name + "')";
+  if ((operand.dtype != DType::I64 && operand.dtype != DType::I32) ||
+      operand.access != Access::Read || operand.packing != Packing::Raw ||
+      operand.offset * 8 % bitWidth(operand.dtype) != 0 ||
+      buffer.kind == BufferKind::State || buffer.tier != Tier::Device) {
+    return unsafe(where + " are not a dense tensor of integers on the device "
+                          "that is read");
+  }
+  std::optional<uint64_t> bytes =
+      tensorBytes(bounds, operand.dtype, operand.dims);
+  uint64_t end;
+  if (!bytes || __builtin_add_overflow(operand.offset, *bytes, &end) ||
+      end > buffer.size) {
+    return unsafe(where + " need " + (bytes ? std::to_string(*bytes) : "many") +
+                  " bytes from byte " + std::to_string(operand.offset) +
+                  " on, the buffer has " + std::to_string(buffer.size));
+  }
+  uint64_t count = *bytes * 8 / bitWidth(operand.dtype);
+  uint64_t written;
+  if (__builtin_mul_overflow(count, uint64_t(step.ints[1]), &written) ||
+      written != step.bytes) {
+    return unsafe(where + " are up to " + std::to_string(count) +
+                  ", which is not what " + std::to_string(step.bytes) +
+                  " bytes of rows of " + std::to_string(step.ints[1]) +
+                  " hold");
+  }
+  if (operand.buffer == step.buffer &&
+      operand.offset < step.targetOffset + step.bytes &&
+      step.targetOffset < end) {
+    return unsafe(where + " are overwritten by the rows");
+  }
+  return TouchedRange{operand.buffer,
+                      {operand.offset, end},
+                      true,
+                      false,
+                      tensorSize(sizes, operand.dtype, operand.dims),
+                      std::nullopt};
+}
+
 /// A copy stays in its segment and its slot.
 static Result<TouchedRange> checkCopy(const Plan &plan, const Entry &entry,
                                       size_t index) {
   const Step &step = entry.steps[index];
   const Segment &segment = plan.segments[step.segment];
   const Buffer &buffer = plan.buffers[step.buffer];
-  // validate(): neither sum wraps.
-  if (step.sourceOffset + step.bytes > segment.size) {
+  // validate(): no sum wraps, nor does the product.
+  uint64_t read = step.gathersRows()
+                      ? uint64_t(step.ints[0]) * uint64_t(step.ints[1])
+                      : step.bytes;
+  if (step.sourceOffset + read > segment.size) {
     return unsafe(describeStep(entry, index) + ": copies bytes [" +
                   std::to_string(step.sourceOffset) + ", " +
-                  std::to_string(step.sourceOffset + step.bytes) +
-                  ") of segment '" + segment.name + "', which has " +
+                  std::to_string(step.sourceOffset + read) + ") of segment '" +
+                  segment.name + "', which has " +
                   std::to_string(segment.size));
   }
   if (step.targetOffset + step.bytes > buffer.size) {
@@ -247,6 +298,14 @@ static Result<Certificate::EntryFigures> checkEntry(const Plan &plan,
       Result<TouchedRange> touched = checkCopy(plan, entry, i);
       if (!touched) {
         return touched.error();
+      }
+      if (entry.steps[i].gathersRows()) {
+        Result<TouchedRange> indices =
+            checkIndices(plan, entry, *bounds, sizes, i);
+        if (!indices) {
+          return indices.error();
+        }
+        ranges[i].push_back(*indices);
       }
       ranges[i].push_back(*touched);
       ++figures.copies;

@@ -148,6 +148,13 @@ struct Step {
 
   // Copy: `bytes` from byte `sourceOffset` of weights segment `segment` to
   // byte `targetOffset` of `buffer`.
+  //
+  // A copy with an operand gathers rows of a table. The operand (I64 or I32,
+  // dense, on the device) holds indices, ints are rows, rowBytes: row i is
+  // bytes [sourceOffset + i * rowBytes, + rowBytes) of the segment, and a
+  // negative index counts from the end. The rows that the indices name are
+  // written in their order from targetOffset on, zeros behind them up to
+  // `bytes`, which is rowBytes times the bound of the number of indices.
   uint32_t segment = kNone;
   uint64_t sourceOffset = 0;
   uint32_t buffer = kNone;
@@ -163,6 +170,10 @@ struct Step {
   uint64_t firstBlock = 0;
 
   uint32_t event = kNone; // Signal, Wait: an index below Entry::numEvents
+
+  bool gathersRows() const {
+    return kind == StepKind::Copy && !operands.empty();
+  }
 };
 
 enum class PortRole : uint8_t {

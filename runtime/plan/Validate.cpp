@@ -72,6 +72,10 @@ private:
   Result<void> checkCarried() const;
   Result<void> checkEntry(const Entry &entry) const;
   Result<void> checkPort(const Entry &entry, const Port &port) const;
+  Result<void> checkOperands(const Entry &entry, const std::string &where,
+                             const Step &step) const;
+  Result<void> checkRows(const Entry &entry, const std::string &where,
+                         const Step &step) const;
   Result<void> checkStep(const Entry &entry, size_t index) const;
   Result<void> checkExprs(const Entry &entry, const std::string &where,
                           const std::vector<uint32_t> &indices) const;
@@ -253,6 +257,54 @@ Result<void> Validator::checkPort(const Entry &entry, const Port &port) const {
   return checkExprs(entry, where, port.dims);
 }
 
+Result<void> Validator::checkOperands(const Entry &entry,
+                                      const std::string &where,
+                                      const Step &step) const {
+  for (const Operand &operand : step.operands) {
+    if (operand.buffer >= plan.buffers.size()) {
+      return bad(where, outOf(operand.buffer, plan.buffers.size(), "buffer"));
+    }
+    if (operand.access > Access::ReadWrite ||
+        int(operand.dtype) >= kNumDTypes ||
+        operand.packing > Packing::Panel64) {
+      return bad(where, "unknown access, dtype or packing of an operand");
+    }
+    if (operand.dims.size() > kMaxOperandRank) {
+      return bad(where, "an operand of rank " +
+                            std::to_string(operand.dims.size()) + ", at most " +
+                            std::to_string(kMaxOperandRank));
+    }
+    if (Result<void> good = checkExprs(entry, where, operand.dims); !good) {
+      return good;
+    }
+  }
+  return {};
+}
+
+/// What only a copy that gathers rows has.
+Result<void> Validator::checkRows(const Entry &entry, const std::string &where,
+                                  const Step &step) const {
+  size_t ints = step.gathersRows() ? 2 : 0;
+  if (step.operands.size() > 1 || step.ints.size() != ints ||
+      !step.params.empty() || !step.floats.empty()) {
+    return bad(where, "a copy has " + std::to_string(step.operands.size()) +
+                          " operands and " + std::to_string(step.ints.size()) +
+                          " ints");
+  }
+  if (!step.gathersRows()) {
+    return {};
+  }
+  int64_t rows = step.ints[0], rowBytes = step.ints[1];
+  uint64_t size;
+  if (rows <= 0 || rowBytes <= 0 ||
+      __builtin_mul_overflow(uint64_t(rows), uint64_t(rowBytes), &size) ||
+      !fits(step.sourceOffset, size)) {
+    return bad(where, std::to_string(rows) + " rows of " +
+                          std::to_string(rowBytes) + " bytes");
+  }
+  return checkOperands(entry, where, step);
+}
+
 Result<void> Validator::checkStep(const Entry &entry, size_t index) const {
   const Step &step = entry.steps[index];
   if (step.name.size() > kMaxName) {
@@ -269,23 +321,8 @@ Result<void> Validator::checkStep(const Entry &entry, size_t index) const {
       return bad(where, outOf(static_cast<unsigned>(step.kernel), kNumKernels,
                               "kernel"));
     }
-    for (const Operand &operand : step.operands) {
-      if (operand.buffer >= plan.buffers.size()) {
-        return bad(where, outOf(operand.buffer, plan.buffers.size(), "buffer"));
-      }
-      if (operand.access > Access::ReadWrite ||
-          int(operand.dtype) >= kNumDTypes ||
-          operand.packing > Packing::Panel64) {
-        return bad(where, "unknown access, dtype or packing of an operand");
-      }
-      if (operand.dims.size() > kMaxOperandRank) {
-        return bad(where, "an operand of rank " +
-                              std::to_string(operand.dims.size()) +
-                              ", at most " + std::to_string(kMaxOperandRank));
-      }
-      if (Result<void> good = checkExprs(entry, where, operand.dims); !good) {
-        return good;
-      }
+    if (Result<void> good = checkOperands(entry, where, step); !good) {
+      return good;
     }
     return checkExprs(entry, where, step.params);
   case StepKind::Copy:
@@ -299,7 +336,7 @@ Result<void> Validator::checkStep(const Entry &entry, size_t index) const {
         !fits(step.targetOffset, step.bytes)) {
       return bad(where, "its byte ranges are out of range");
     }
-    return {};
+    return checkRows(entry, where, step);
   case StepKind::Restore:
   case StepKind::Spill:
     if (step.state >= plan.states.size()) {

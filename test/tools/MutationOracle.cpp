@@ -420,8 +420,21 @@ bool Simulation::copyPieces(const Step &step, std::vector<Piece> &out) const {
 bool Simulation::pieces(size_t i, std::vector<Piece> &out) const {
   const Step &step = entry.steps[i];
   if (step.kind == StepKind::Copy) {
+    if (!step.operands.empty()) {
+      // Indices of rows. More than fit are refused; all of `bytes` is written.
+      const Operand &indices = step.operands[0];
+      if ((indices.dtype != DType::I64 && indices.dtype != DType::I32) ||
+          step.ints.size() != 2 || step.ints[1] <= 0) {
+        return false;
+      }
+      if (elements(indices.dims) > step.bytes / uint64_t(step.ints[1])) {
+        return false;
+      }
+      out.push_back({indices.buffer, indices.offset,
+                     indices.offset + denseBytes(indices), false, 0});
+    }
     out.push_back({step.buffer, step.targetOffset,
-                   step.targetOffset + step.bytes, true, 0});
+                   step.targetOffset + step.bytes, true, step.operands.size()});
     return true;
   }
   if (step.kind != StepKind::Launch) {
@@ -619,6 +632,14 @@ void Simulation::forgetDead(size_t step) {
 /// A launch must not write what it still reads.
 void Simulation::hazards(size_t i, const std::vector<Piece> &all) const {
   const Step &step = entry.steps[i];
+  if (step.kind == StepKind::Copy && all.size() == 2) {
+    uint64_t read = plan.buffers[all[0].buffer].offset;
+    uint64_t written = plan.buffers[all[1].buffer].offset;
+    if (read + all[0].begin < written + all[1].end &&
+        written + all[1].begin < read + all[0].end) {
+      harm("a copy overwrites the indices that it reads", stepName(i));
+    }
+  }
   if (step.kind != StepKind::Launch) {
     return;
   }
@@ -769,8 +790,11 @@ void Simulation::run(const Values &symbols) {
     if (!pieces(i, list)) {
       return; // the kernel refuses, the entry stops here
     }
+    bool gathers = !step.operands.empty();
     if (step.kind == StepKind::Copy &&
-        (step.sourceOffset + step.bytes > plan.segments[step.segment].size)) {
+        step.sourceOffset +
+                (gathers ? uint64_t(step.ints[0] * step.ints[1]) : step.bytes) >
+            plan.segments[step.segment].size) {
       harm("touches bytes outside of a segment", stepName(i));
     }
     for (const Piece &piece : list) {

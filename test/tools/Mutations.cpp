@@ -325,6 +325,33 @@ std::vector<Mutation> makeMutations() {
         int64_t by = d.coin() ? shift(d) : int64_t(d.below(9)) - 4;
         return by != 0 && move(*all[which], by);
       });
+  add("rows changed", "fewer rows, or the same bytes", true, [](Draft &d) {
+    Step *s = pickStep(d, [](const Step &x) { return x.gathersRows(); });
+    if (s == nullptr) {
+      return false;
+    }
+    size_t i = d.below(2);
+    d.what += i == 0 ? " rows" : " row bytes";
+    s->ints[i] += d.coin() ? 1 : d.coin() ? -1 : s->ints[i];
+    return true;
+  });
+  add("indices changed", "other indices that are written", true, [](Draft &d) {
+    Step *s = pickStep(d, [](const Step &x) { return x.gathersRows(); });
+    if (s == nullptr) {
+      return false;
+    }
+    Operand &indices = s->operands[0];
+    Entry &entry = d.plan.entries[d.entries[0]];
+    if (d.below(3) == 0) {
+      indices.buffer = uint32_t(d.below(d.plan.buffers.size()));
+    } else if (d.coin() && !indices.dims.empty()) {
+      uint32_t &dim = indices.dims[d.below(indices.dims.size())];
+      dim = otherExpr(d, entry, dim);
+    } else {
+      indices.offset += indices.offset != 0 && d.coin() ? -4 : 4;
+    }
+    return true;
+  });
   add("copy into another slot", "the slot is free and nobody misses it", true,
       [=](Draft &d) {
         Step *s = pickStep(d, copy);

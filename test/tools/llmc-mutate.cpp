@@ -114,6 +114,7 @@ int main(int argc, char **argv) {
     plans.emplace_back("sample", plan::test::samplePlan());
     plans.emplace_back("two entries", plan::test::twoEntries());
     plans.emplace_back("carried slot", plan::test::carriedSlot());
+    plans.emplace_back("rows", plan::test::rowsPlan());
   }
   for (const std::string &file : files) {
     plans.emplace_back(file, readPlan(file));

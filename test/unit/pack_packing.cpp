@@ -73,6 +73,25 @@ TEST(Packing, PanelsFromBothLayouts) {
   }
 }
 
+TEST(Packing, RowsOfATransposedTable) {
+  constexpr int64_t n = 150, k = 7;
+  std::vector<float> nk = randomFloats(n * k), kn(n * k);
+  std::vector<uint16_t> halves(n * k), turned(n * k);
+  for (int64_t i = 0; i < n; ++i) {
+    for (int64_t j = 0; j < k; ++j) {
+      kn[j * n + i] = nk[i * k + j];
+      halves[i * k + j] = turned[j * n + i] = uint16_t(i * k + j);
+    }
+  }
+  SegmentSpec spec{SegmentKind::Rows, SourceFormat::Dense, true, n, k};
+  EXPECT_EQ(packed(spec, source(kn, DType::F32, {k, n})),
+            packed({}, source(nk, DType::F32, {n, k})));
+  EXPECT_EQ(packed(spec, source(turned, DType::BF16, {k, n})),
+            packed({}, source(halves, DType::BF16, {n, k})));
+  EXPECT_EQ(spec.tag(), "rows");
+  EXPECT_FALSE(packedSize(spec, source(kn, DType::F32, {k, n - 1})));
+}
+
 TEST(Packing, SplatsAreSpreadAsTheyAreWritten) {
   // The same bytes as a source that holds every element.
   constexpr int64_t n = 70, k = 1000;

@@ -31,8 +31,8 @@ namespace {
 
 void expectUnsafe(const std::function<void(Plan &)> &change,
                   const std::string &words,
-                  ErrorCode code = ErrorCode::PlanUnsafe) {
-  Plan plan = samplePlan();
+                  ErrorCode code = ErrorCode::PlanUnsafe,
+                  Plan plan = samplePlan()) {
   change(plan);
   Result<Certificate> result = check(plan);
   ASSERT_FALSE(result) << "expected: " << words;
@@ -109,6 +109,105 @@ TEST(Checker, Budget) {
       "is not the sum");
   expectUnsafe([](Plan &p) { p.entries[0].streamedBytes = 5; },
                "copies move 1024 bytes, the plan says 5");
+}
+
+//===----------------------------------------------------------------------===//
+// Copies that gather rows
+//===----------------------------------------------------------------------===//
+
+static void expectUnsafeRows(const std::function<void(Plan &)> &change,
+                             const std::string &words,
+                             ErrorCode code = ErrorCode::PlanUnsafe) {
+  expectUnsafe(change, words, code, rowsPlan());
+}
+
+TEST(Checker, RowsAreSafe) {
+  Result<Certificate> result = check(rowsPlan());
+  ASSERT_TRUE(result) << result.error().message;
+  EXPECT_EQ(result->entries[0].copies, 2u);
+  EXPECT_EQ(result->entries[0].streamedBytes, 1072u);
+  Plan plan = rowsPlan();
+  // Rows from the middle of a segment on.
+  step(plan, 3).ints = {9, 16};
+  step(plan, 3).sourceOffset = 16;
+  expectSafe(plan);
+}
+
+TEST(Checker, RowsStayInTheSegmentAndTheSlot) {
+  expectUnsafeRows([](Plan &p) { step(p, 3).ints[0] = 11; },
+                   "copies bytes [0, 176) of segment 'table', which has 160");
+  expectUnsafeRows([](Plan &p) { step(p, 3).sourceOffset = 1; },
+                   "copies bytes [1, 161) of segment 'table'");
+  expectUnsafeRows([](Plan &p) { step(p, 3).targetOffset = 4; },
+                   "copies to bytes [4, 52) of buffer 'rows'");
+  expectUnsafeRows([](Plan &p) { step(p, 3).ints = {9, 17}; },
+                   "are up to 3, which is not what 48 bytes of rows of 17");
+  expectUnsafeRows([](Plan &p) { step(p, 3).bytes = 32; },
+                   "are up to 3, which is not what 32 bytes of rows of 16");
+  expectUnsafeRows([](Plan &p) { p.entries[0].symbols[0].upper = 4; }, "");
+  auto malformed = [](std::vector<int64_t> ints, const char *words) {
+    expectUnsafeRows([&](Plan &p) { step(p, 3).ints = ints; }, words,
+                     ErrorCode::PlanMalformed);
+  };
+  malformed({0, 16}, "0 rows of 16 bytes");
+  malformed({10, 0}, "10 rows of 0 bytes");
+  malformed({INT64_MAX, 16}, "rows of 16 bytes");
+  malformed({10}, "a copy has 1 operands and 1 ints");
+  expectUnsafeRows([](Plan &p) { step(p, 3).operands.clear(); },
+                   "a copy has 0 operands and 2 ints",
+                   ErrorCode::PlanMalformed);
+  expectUnsafeRows([](Plan &p) { step(p, 3).operands[0].buffer = 99; },
+                   "buffer 99", ErrorCode::PlanMalformed);
+  expectUnsafeRows([](Plan &p) { step(p, 3).operands[0].dims[0] = 99; },
+                   "expression 99", ErrorCode::PlanMalformed);
+}
+
+TEST(Checker, IndicesOfRows) {
+  auto indices = [](auto change, const char *words) {
+    expectUnsafeRows([&](Plan &p) { change(p, step(p, 3).operands[0]); },
+                     words);
+  };
+  const char *notIndices = "are not a dense tensor of integers";
+  indices([](Plan &, Operand &o) { o.dtype = DType::F32; }, notIndices);
+  indices([](Plan &, Operand &o) { o.access = Access::ReadWrite; }, notIndices);
+  indices([](Plan &, Operand &o) { o.packing = Packing::Panel64; }, notIndices);
+  indices([](Plan &p, Operand &o) { o.buffer = bufferNamed(p, "cache"); },
+          notIndices);
+  indices([](Plan &, Operand &o) { o.offset = 2; }, notIndices);
+  indices([](Plan &, Operand &o) { o.offset = 4; },
+          "need 12 bytes from byte 4 on, the buffer has 12");
+  indices([](Plan &, Operand &o) { o.dtype = DType::I64; },
+          "need 24 bytes from byte 0 on");
+  indices([](Plan &p, Operand &o) { o.buffer = bufferNamed(p, "rows"); },
+          "are overwritten by the rows");
+  // Written after the copy, or not waited for.
+  expectUnsafeRows(
+      [](Plan &p) {
+        std::swap(step(p, 0), step(p, 4));
+        buffer(p, "ids").end = 5;
+      },
+      "never written");
+  expectUnsafeRows([](Plan &p) { step(p, 2) = step(p, 1); }, "a second time");
+  expectUnsafeRows(
+      [](Plan &p) {
+        Step none = step(p, 1); // a signal in place of the wait
+        none.event = 3;
+        none.stream = Stream::Copy;
+        step(p, 2) = none;
+        p.entries[0].numEvents = 4;
+      },
+      "reads bytes [384, 396) of the device (buffer 'ids32') without waiting "
+      "for step 0");
+  expectUnsafeRows(
+      [](Plan &p) {
+        Step none = step(p, 4); // a signal in place of the wait
+        none.event = 3;
+        none.stream = Stream::Compute;
+        step(p, 5) = none;
+        p.entries[0].numEvents = 4;
+      },
+      "(buffer 'rows') without waiting for step 3");
+  expectUnsafeRows([](Plan &p) { buffer(p, "ids32").end = 3; }, "ids32");
 }
 
 //===----------------------------------------------------------------------===//

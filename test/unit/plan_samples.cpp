@@ -152,6 +152,73 @@ Plan samplePlan() {
   return plan;
 }
 
+Plan rowsPlan() {
+  Plan plan = samplePlan();
+  Entry &entry = plan.entries[0];
+  for (Buffer &buffer : plan.buffers) {
+    if (buffer.entry == 0 && buffer.name != "ids") {
+      buffer.start += 6;
+      buffer.end += 6;
+    }
+  }
+  plan.buffers[0] = passing("rows", BufferKind::Staging, 0, 48, 3, 7);
+  auto ids32 = static_cast<uint32_t>(plan.buffers.size());
+  plan.buffers.push_back(
+      passing("ids32", BufferKind::Activation, 384, 12, 0, 7));
+  auto numbers = static_cast<uint32_t>(plan.buffers.size());
+  plan.buffers.push_back(lasting("numbers", BufferKind::Constant, 1664, 24));
+  Plan::ConstantData data{numbers, std::vector<uint8_t>(24)};
+  data.bytes[8] = 1;
+  data.bytes[16] = 2;
+  plan.constants.push_back(data);
+  auto three = static_cast<uint32_t>(entry.exprs.size());
+  entry.exprs.push_back({ExprOp::Constant, 0, 0, 3});
+
+  Operand ids{4, Access::Read, DType::I64, Packing::Raw, 0, {0, 1}};
+  Operand narrow{ids32, Access::Read, DType::I32, Packing::Raw, 0, {0, 1}};
+  Step cast;
+  cast.name = "/cast";
+  cast.kernel = KernelId::Cast;
+  cast.operands = {ids, narrow};
+  cast.operands[1].access = Access::Write;
+  Step copy;
+  copy.kind = StepKind::Copy;
+  copy.stream = Stream::Copy;
+  copy.name = "table";
+  copy.segment = 0;
+  copy.buffer = 0;
+  copy.bytes = 48;
+  copy.operands = {narrow};
+  copy.ints = {10, 16};
+  auto event = [](StepKind kind, Stream stream, uint32_t number) {
+    Step step;
+    step.kind = kind;
+    step.stream = stream;
+    step.event = number;
+    return step;
+  };
+  Step &gather = entry.steps[0];
+  gather.operands[0].dims[0] = three;
+  gather.operands[1].buffer = numbers;
+  std::vector<Step> first = {cast,
+                             event(StepKind::Signal, Stream::Compute, 1),
+                             event(StepKind::Wait, Stream::Copy, 1),
+                             copy,
+                             event(StepKind::Signal, Stream::Copy, 2),
+                             event(StepKind::Wait, Stream::Compute, 2)};
+  entry.steps.insert(entry.steps.begin(), first.begin(), first.end());
+  entry.numEvents = 3;
+  entry.streamedBytes += 48;
+  Totals &t = plan.totals;
+  t.stagingBytes += t.residentWeightBytes;
+  t.residentWeightBytes = 0;
+  t.constantBytes += 64;
+  t.arenaBytes += 64;
+  t.deviceBytes += 64;
+  t.minimumBytes += 64;
+  return plan;
+}
+
 Plan twoEntries() {
   Plan plan = samplePlan();
   Entry again = plan.entries[0];

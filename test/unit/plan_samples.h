@@ -50,6 +50,17 @@ Plan twoEntries();
 ///   again: 0 gather, 1 append, 2 linear, 3 pointwise; slot2 [0, 4)
 Plan carriedSlot();
 
+/// The sample with its table below: up to three rows of it are gathered.
+///
+///   0     rows     48  staging, [3, 7)
+///   384   ids32    12  [0, 7), where slot lies later
+///   1664  numbers  24  constant 0, 1, 2; arena 1728
+///
+/// Steps: 0 cast ids to ids32, 1 signal 1, 2 wait 1 (copy stream), 3 copy of
+/// the rows (copy stream), 4 signal 2 (copy stream), 5 wait 2, 6 gather, then
+/// as in the sample from append on: the other copy is step 8.
+Plan rowsPlan();
+
 /// The index of the buffer of that name; the test fails if there is none.
 uint32_t bufferNamed(const Plan &plan, const std::string &name);
 
