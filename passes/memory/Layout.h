@@ -4,7 +4,8 @@
 //
 //   [0, shared)      state, resident weights, constants: one after the other,
 //                    live in every entry
-//   [shared, arena)  the region: inputs, outputs, activations and staging
+//   [shared, arena)  (from a page on, if it has large slots) the region:
+//   inputs, outputs, activations and staging
 //                    slots. Each entry lays it out for itself; its size is
 //                    the largest extent of them.
 //
@@ -38,12 +39,37 @@ inline uint64_t padded(uint64_t size) {
 /// set of buffers, not on their order, except that equal ones are alike.
 solver::Solution solveRegion(const std::vector<solver::Buffer> &buffers);
 
+/// Slots of at least kLargeSlot bytes begin at pages, and so does the region
+/// that has any: direct reads to other places are half as fast.
+constexpr uint64_t kSlotAlignment = 4096;
+constexpr uint64_t kLargeSlot = uint64_t(64) << 10;
+
+inline uint64_t slotAlignment(uint64_t size) {
+  return size >= kLargeSlot ? kSlotAlignment : plan::kBufferAlignment;
+}
+
+/// The place of the next carried slot; `next` moves on behind it. They lie one
+/// after the other at the beginning of the region.
+inline uint64_t placeCarried(uint64_t &next, uint64_t size) {
+  uint64_t alignment = slotAlignment(size);
+  uint64_t offset = (next + alignment - 1) / alignment * alignment;
+  next = offset + padded(size);
+  return offset;
+}
+
+/// The end of the shared part, given whether the region has large slots.
+inline uint64_t regionStart(uint64_t shared, bool hasLargeSlots) {
+  return hasLargeSlots
+             ? (shared + kSlotAlignment - 1) / kSlotAlignment * kSlotAlignment
+             : shared;
+}
+
 /// The buffer as the solver sees it.
-inline solver::Buffer regionBuffer(uint64_t size, uint32_t start,
-                                   uint32_t end) {
+inline solver::Buffer regionBuffer(uint64_t size, uint32_t start, uint32_t end,
+                                   bool isSlot) {
   solver::Buffer buffer;
   buffer.size = padded(size);
-  buffer.alignment = plan::kBufferAlignment;
+  buffer.alignment = isSlot ? slotAlignment(size) : plan::kBufferAlignment;
   buffer.start = start;
   buffer.end = end;
   return buffer;

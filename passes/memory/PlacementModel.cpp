@@ -550,14 +550,15 @@ PlacementModel::region(const EntryInfo &entry,
     } else if (kind == Kind::Output) {
       end = std::max(schedule.newSteps, 1u);
     }
-    buffers.push_back(regionBuffer(info.size, start, end));
+    buffers.push_back(
+        regionBuffer(info.size, start, end, kind == Kind::Staging));
   }
   size_t copy = 0;
-  uint64_t fixed = 0;
+  uint64_t next = 0;
   auto carry = [&](const StreamRange &range, uint32_t start, uint32_t end) {
-    buffers.push_back(regionBuffer(range.bytes, start, std::max(end, 1u)));
-    buffers.back().fixed = fixed;
-    fixed += padded(range.bytes);
+    buffers.push_back(
+        regionBuffer(range.bytes, start, std::max(end, 1u), true));
+    buffers.back().fixed = placeCarried(next, range.bytes);
   };
   for (size_t i = 0; i < schedule.groups.size(); ++i) {
     for (const StreamRange &range : schedule.groups[i].ranges) {
@@ -566,26 +567,26 @@ PlacementModel::region(const EntryInfo &entry,
         carry(range, 0, end);
       } else {
         buffers.push_back(
-            regionBuffer(range.bytes, schedule.copyIndex[copy++], end));
+            regionBuffer(range.bytes, schedule.copyIndex[copy++], end, true));
       }
     }
   }
-  fixed = 0;
+  next = 0;
   for (const Refill &refill : schedule.refills) {
     for (const StreamRange &range : schedule.groups[refill.group].ranges) {
       carry(range, schedule.copyIndex[copy++], schedule.newSteps);
     }
   }
-  fixed = 0;
+  next = 0;
   for (const StreamRange &range : schedule.kept) {
     carry(range, 0, schedule.newSteps);
   }
   size_t gather = 0;
   for (const StreamGroup &group : schedule.gathers) {
     for (const StreamRange &range : group.ranges) {
-      buffers.push_back(regionBuffer(range.bytes,
-                                     schedule.gatherIndex[gather++],
-                                     schedule.newIndex[group.reader] + 1));
+      buffers.push_back(
+          regionBuffer(range.bytes, schedule.gatherIndex[gather++],
+                       schedule.newIndex[group.reader] + 1, true));
     }
   }
   return buffers;
@@ -689,24 +690,37 @@ uint64_t PlacementModel::sharedBytes(const Choice &choice) const {
   return bytes + padded(gatheredRows(choice) * sizeof(int64_t));
 }
 
-uint64_t PlacementModel::estimate(const Choice &choice) const {
+/// The arena, given the shared part and what each region takes.
+template <typename Extent>
+static uint64_t arenaBytes(const PlacementModel &model, const Choice &choice,
+                           uint64_t shared, Extent extentOf) {
   uint64_t largest = 0;
-  for (const EntryInfo &entry : entries) {
-    solver::Problem problem;
-    problem.buffers = region(entry, schedule(entry, choice));
-    largest = std::max(largest, solver::lowerBound(problem));
+  bool hasLargeSlots = false;
+  for (const EntryInfo &entry : model.entries) {
+    std::vector<solver::Buffer> buffers =
+        model.region(entry, model.schedule(entry, choice));
+    hasLargeSlots |= llvm::any_of(buffers, [](const solver::Buffer &buffer) {
+      return buffer.alignment == kSlotAlignment;
+    });
+    largest = std::max(largest, extentOf(std::move(buffers)));
   }
-  return sharedBytes(choice) + largest;
+  return regionStart(shared, hasLargeSlots) + largest;
+}
+
+uint64_t PlacementModel::estimate(const Choice &choice) const {
+  return arenaBytes(*this, choice, sharedBytes(choice),
+                    [](std::vector<solver::Buffer> buffers) {
+                      solver::Problem problem;
+                      problem.buffers = std::move(buffers);
+                      return solver::lowerBound(problem);
+                    });
 }
 
 uint64_t PlacementModel::evaluate(const Choice &choice) const {
-  uint64_t largest = 0;
-  for (const EntryInfo &entry : entries) {
-    std::vector<solver::Buffer> buffers =
-        region(entry, schedule(entry, choice));
-    largest = std::max(largest, solveRegion(buffers).extent);
-  }
-  return sharedBytes(choice) + largest;
+  return arenaBytes(*this, choice, sharedBytes(choice),
+                    [](const std::vector<solver::Buffer> &buffers) {
+                      return solveRegion(buffers).extent;
+                    });
 }
 
 } // namespace llmc::memory

@@ -44,15 +44,21 @@ struct PlanAssignAddresses
     placeShared(Kind::Weight, totals.residentWeights);
     placeShared(Kind::Constant, totals.constants);
 
+    shared = memory::regionStart(
+        shared, llvm::any_of(module.getOps<BufferOp>(), [](BufferOp buffer) {
+          return buffer.getKind() == Kind::Staging &&
+                 buffer.getSize() >= memory::kLargeSlot;
+        }));
+
     // Carried slots lie at the beginning of every entry's region.
     llvm::DenseMap<StringAttr, uint64_t> fixed; // by buffer
     llvm::DenseMap<StringAttr, uint64_t> slotOffset;
     uint64_t carried = 0;
     for (auto slot : module.getOps<planir::CarriedOp>()) {
-      slotOffset[slot.getSymNameAttr()] = carried;
+      uint64_t offset = memory::placeCarried(carried, slot.getBytes());
+      slotOffset[slot.getSymNameAttr()] = offset;
       slot.setOffsetAttr(
-          builder.getI64IntegerAttr(static_cast<int64_t>(shared + carried)));
-      carried += memory::padded(slot.getBytes());
+          builder.getI64IntegerAttr(static_cast<int64_t>(shared + offset)));
     }
     for (auto carry : module.getOps<planir::CarryOp>()) {
       for (FlatSymbolRefAttr buffer :
@@ -80,7 +86,8 @@ struct PlanAssignAddresses
         buffers.push_back(buffer);
         problem.push_back(memory::regionBuffer(
             buffer.getSize(), static_cast<uint32_t>(*buffer.getStart()),
-            static_cast<uint32_t>(*buffer.getEnd())));
+            static_cast<uint32_t>(*buffer.getEnd()),
+            buffer.getKind() == Kind::Staging));
         if (auto it = fixed.find(buffer.getSymNameAttr()); it != fixed.end()) {
           problem.back().fixed = it->second;
         }
@@ -106,7 +113,8 @@ struct PlanAssignAddresses
     totals.arena = shared + region;
     totals.lowerBound = activationBound;
     totals.activationPeak = streams ? activationBound : region;
-    totals.staging = region - totals.activationPeak;
+    totals.staging = totals.arena - totals.state - totals.residentWeights -
+                     totals.constants - totals.activationPeak;
     module->setAttr(memory::kTotalsAttr, totals.toAttr(&getContext()));
     if (totals.budget != UINT64_MAX &&
         totals.arena + totals.reserve > totals.budget) {
