@@ -139,7 +139,7 @@ Result<Rates> ratesOf(const plan::HardwareProfile &profile,
   }
   Rates rates = ofHost(*profile.host);
   if (profile.disk) {
-    rates.link = profile.disk->bytesPerSecond;
+    rates.link = plan::streamingRate(*profile.disk);
     rates.linkSeconds =
         profile.disk->latencySeconds.value_or(rates.linkSeconds);
   }

@@ -180,6 +180,12 @@ std::vector<plan::DiskWay> measureDisk(const FileRange &range, double glance,
   // The best of many glances is a lucky one. The first is measured for longer
   // until the one that is first then has been.
   std::vector<bool> known(ways.size(), false);
+  for (size_t i = 0; i < ways.size(); ++i) {
+    if (plan::isStreamingWay(ways[i])) {
+      known[i] = true;
+      measure(ways[i], sustained);
+    }
+  }
   while (!ways.empty()) {
     const auto best = std::max_element(
         ways.begin(), ways.end(), [](const auto &a, const auto &b) {

@@ -30,8 +30,8 @@ struct FileRange {
 };
 
 /// Every way that this machine allows, with at most 32 MiB of buffers: about
-/// `glance` seconds each, and those that come out first `sustained` seconds.
-/// Ways that fail are left out.
+/// `glance` seconds each, and the engine's own and those that come out first
+/// `sustained` seconds. Ways that fail are left out.
 std::vector<plan::DiskWay> measureDisk(const FileRange &range, double glance,
                                        double sustained);
 

@@ -469,6 +469,20 @@ Result<HardwareProfile> readHardwareProfile(const std::string &path) {
 // In words
 //===----------------------------------------------------------------------===//
 
+bool isStreamingWay(const DiskWay &way) {
+  return way.method == "uring" && way.hugePages && way.depth == 16 &&
+         way.requestBytes == uint64_t(2) << 20;
+}
+
+double streamingRate(const DiskHardware &disk) {
+  for (const DiskWay &way : disk.ways) {
+    if (isStreamingWay(way)) {
+      return way.bytesPerSecond;
+    }
+  }
+  return disk.bytesPerSecond;
+}
+
 static std::string gigabytes(double bytesPerSecond) {
   char text[32];
   std::snprintf(text, sizeof(text), "%.1f GB/s", bytesPerSecond / 1e9);

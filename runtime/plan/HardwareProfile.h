@@ -66,6 +66,14 @@ struct DiskHardware {
   std::vector<DiskWay> ways;
 };
 
+/// Whether the transfer engine reads so unless it is told otherwise, or cannot
+/// (runtime/io/TransferEngine.h: many requests of 2 MiB through io_uring).
+bool isStreamingWay(const DiskWay &way);
+
+/// What plans can count on: the rate of that way, which is steadier than the
+/// best of all; else the best. Bytes per second.
+double streamingRate(const DiskHardware &disk);
+
 struct NumaNode {
   int64_t node = 0;
   std::string cpus; // "0-7,16-23"

@@ -358,6 +358,10 @@ TEST(HardwareRates, TheProfileSaysWhatItSays) {
   EXPECT_EQ(rates->link, 10e9);
   EXPECT_EQ(rates->linkSeconds, 1e-4);
   EXPECT_NEAR(rates->computeWhileCopying, 0.9, 1e-12);
+  // The best of many ways is not what every transfer gets.
+  profile.disk->ways = {{"direct", true, 1, 2 << 20, 10e9},
+                        {"uring", true, 16, 2 << 20, 9e9}};
+  EXPECT_EQ(ratesOf(profile, "cpu")->link, 9e9);
   // What it does not speak of is in proportion to the products.
   Rates reference;
   EXPECT_NEAR(rates->int8.manyRows / reference.int8.manyRows,
