@@ -50,9 +50,11 @@
 
 #include "dialects/plan/PlanDialect.h"
 #include "passes/memory/CostModel.h"
+#include "passes/memory/StreamSchedule.h"
 #include "passes/solver/Problem.h"
 
 #include "mlir/IR/BuiltinOps.h"
+#include "llvm/ADT/STLExtras.h"
 
 #include <optional>
 #include <vector>
@@ -82,7 +84,7 @@ struct WeightUse {
   uint32_t weight = 0;
   uint32_t operand = 0;
   uint64_t unitBytes = 0; // of kUnit outputs; 0: it streams as a whole
-  bool byRows = false;    // or, if this, as one of StepInfo::tables
+  bool byRows = false;    // or, if this, as one of RowGather::tables
 };
 
 /// A table that a launch gathers from, or a part of one.
@@ -108,6 +110,13 @@ struct StepInfo {
   uint64_t outputs = 0;        // of a product that can be cut, else 0
   RowGather gather;            // without tables: none
   double seconds = 0;          // of compute, estimated
+
+  /// Whether it gathers by rows, given which weights stay.
+  bool gathers(const std::vector<bool> &resident) const {
+    return llvm::any_of(uses, [&](const WeightUse &use) {
+      return use.byRows && !resident[use.weight];
+    });
+  }
 };
 
 struct EntryInfo {
@@ -115,56 +124,6 @@ struct EntryInfo {
   uint32_t steps = 0;
   std::vector<ActivationInfo> activations; // inputs and outputs too
   std::vector<StepInfo> stepInfos;         // per step
-};
-
-/// A launch of the new list: `step`, or outputs [first, first + count) of it.
-struct Piece {
-  uint32_t step = 0;
-  uint64_t first = 0;
-  uint64_t count = 0;
-};
-
-/// One staging buffer: bytes [begin, begin + bytes) of a weight's segment, read
-/// by the pieces [first, last].
-struct StreamRange {
-  uint32_t weight = 0;
-  uint64_t begin = 0;
-  uint64_t bytes = 0;
-  uint32_t first = 0;
-  uint32_t last = 0;
-  /// Not a range of `weight` but rows of a table of the step's gather.
-  std::optional<uint32_t> table;
-};
-
-/// The copy of a carried group for the next run.
-struct Refill {
-  uint32_t group = 0;
-  uint32_t issue = 0; // the copies stand before this piece, or at the end
-};
-
-struct StreamGroup {
-  uint32_t reader = 0; // the piece that waits
-  uint32_t issue = 0;  // the copies stand before this piece
-  std::vector<StreamRange> ranges;
-};
-
-/// The streaming of one entry, and where everything ends up in the list.
-struct StreamSchedule {
-  std::vector<Piece> pieces;        // all launches in order
-  std::vector<uint32_t> firstPiece; // per step, and one past the last
-  std::vector<StreamGroup> groups;  // by reader, and by issue
-  uint32_t carried = 0;             // groups before this one are not copied ...
-  std::vector<Refill> refills;      // ... but here, each of them
-  std::vector<StreamRange> kept; // carried ranges that the entry leaves alone
-  std::vector<StreamGroup> gathers;  // of rows, by reader, which is where each
-                                     // is issued
-  std::vector<uint32_t> newIndex;    // per piece
-  std::vector<uint32_t> copyIndex;   // per range, of groups, then of refills
-  std::vector<uint32_t> gatherIndex; // per range of gathers
-  uint32_t newSteps = 0;
-
-  /// Groups and gathers, by reader.
-  std::vector<const StreamGroup *> all() const;
 };
 
 struct Choice {
@@ -216,9 +175,6 @@ private:
   /// The schedule without wrap-around or places in the list.
   StreamSchedule scheduleOnce(const EntryInfo &entry,
                               const Choice &choice) const;
-  /// The number of groups at the beginning of the main entry that are carried.
-  static uint32_t countCarried(const StreamSchedule &schedule,
-                               const Choice &choice);
   /// Bytes of what lies in the arena throughout.
   uint64_t sharedBytes(const Choice &choice) const;
 };
