@@ -8,17 +8,14 @@
 #include "runtime/core/Machine.h"
 
 #include "runtime/plan/FreeMemory.h"
+#include "runtime/support/ProcFile.h"
 
 #include <algorithm>
 #include <cstdio>
-#include <cstdlib>
-#include <cstring>
-#include <fcntl.h>
 #include <link.h>
 #include <sched.h>
 #include <string_view>
 #include <sys/mman.h>
-#include <unistd.h>
 
 #ifndef MADV_POPULATE_READ
 #define MADV_POPULATE_READ 22
@@ -29,45 +26,10 @@
 
 using namespace llmc;
 
-namespace {
-
-std::string readSmallFile(const char *path) {
-  std::string text;
-  const int fd = open(path, O_RDONLY | O_CLOEXEC);
-  if (fd < 0) {
-    return text;
-  }
-  char chunk[4096];
-  for (ssize_t n; (n = read(fd, chunk, sizeof(chunk))) > 0;) {
-    text.append(chunk, static_cast<size_t>(n));
-  }
-  close(fd);
-  return text;
-}
-
-/// The number behind `key` in a "key value" list; UINT64_MAX if absent.
-uint64_t field(const std::string &text, const char *key) {
-  size_t at = 0;
-  const size_t length = std::strlen(key);
-  while (at < text.size()) {
-    if (text.compare(at, length, key) == 0) {
-      return std::strtoull(text.c_str() + at + length, nullptr, 10);
-    }
-    at = text.find('\n', at);
-    if (at == std::string::npos) {
-      break;
-    }
-    ++at;
-  }
-  return UINT64_MAX;
-}
-
-} // namespace
-
 uint64_t llmc::availableMemory() { return freeMemory().bytes; }
 
 uint64_t llmc::peakResidentBytes() {
-  const uint64_t kib = field(readSmallFile("/proc/self/status"), "VmHWM:");
+  const uint64_t kib = fieldOf(readSmallFile("/proc/self/status"), "VmHWM:");
   return kib == UINT64_MAX ? 0 : kib * 1024;
 }
 

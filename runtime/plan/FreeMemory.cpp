@@ -7,48 +7,16 @@
 
 #include "runtime/plan/FreeMemory.h"
 
+#include "runtime/support/ProcFile.h"
 #include "runtime/support/Size.h"
 
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
-#include <fcntl.h>
-#include <unistd.h>
 
 using namespace llmc;
 
 namespace {
-
-std::string readSmallFile(const std::string &path) {
-  std::string text;
-  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) {
-    return text;
-  }
-  char chunk[4096];
-  for (ssize_t n; (n = read(fd, chunk, sizeof(chunk))) > 0;) {
-    text.append(chunk, static_cast<size_t>(n));
-  }
-  close(fd);
-  return text;
-}
-
-/// The number behind `key` in a "key value" list; UINT64_MAX if absent.
-uint64_t field(const std::string &text, const char *key) {
-  size_t at = 0;
-  const size_t length = std::strlen(key);
-  while (at < text.size()) {
-    if (text.compare(at, length, key) == 0) {
-      return std::strtoull(text.c_str() + at + length, nullptr, 10);
-    }
-    at = text.find('\n', at);
-    if (at == std::string::npos) {
-      break;
-    }
-    ++at;
-  }
-  return UINT64_MAX;
-}
 
 /// The names of one version of memory cgroups.
 struct Version {
@@ -80,14 +48,14 @@ uint64_t roomOf(const std::string &folder, const Version &version) {
   }
   const std::string stat = readSmallFile(folder + "/memory.stat");
   for (const char *key : version.cached) {
-    const uint64_t cache = field(stat, key);
+    const uint64_t cache = fieldOf(stat, key);
     usage -= cache == UINT64_MAX ? 0 : std::min(cache, usage);
   }
   return limit > usage ? limit - usage : 0;
 }
 
 uint64_t kilobytes(const std::string &meminfo, const char *key) {
-  const uint64_t value = field(meminfo, key);
+  const uint64_t value = fieldOf(meminfo, key);
   return value > UINT64_MAX / 1024 ? UINT64_MAX : value * 1024;
 }
 

@@ -395,6 +395,39 @@ inline void fillTotals(plan::Plan &plan, uint64_t arenaBytes) {
   }
 }
 
+struct WrittenWeights {
+  Hash128 id;
+  std::vector<plan::Segment> segments;
+  uint64_t bytes = 0; // of the file
+};
+
+/// One segment per content.
+inline WrittenWeights
+writeWeights(const std::string &path, const std::vector<std::string> &names,
+             const std::vector<std::vector<float>> &contents) {
+  std::vector<plan::WantedSegment> wanted;
+  for (size_t i = 0; i < contents.size(); ++i) {
+    wanted.push_back({names[i],
+                      hash128(contents[i].data(), contents[i].size() * 4),
+                      contents[i].size() * 4});
+  }
+  auto writer = plan::WeightsWriter::create(path, wanted);
+  EXPECT_TRUE(bool(writer));
+  for (const std::vector<float> &content : contents) {
+    EXPECT_TRUE(
+        bool(writer->append({reinterpret_cast<const uint8_t *>(content.data()),
+                             content.size() * 4})));
+  }
+  Result<Hash128> id = writer->finish();
+  EXPECT_TRUE(bool(id));
+  WrittenWeights out{*id, {}, *plan::weightsFileBytes(wanted)};
+  for (const plan::StoredSegment &stored : writer->segments()) {
+    out.segments.push_back(
+        {stored.name, stored.offset, stored.size, stored.checksum});
+  }
+  return out;
+}
+
 /// Writes NAME.plan and NAME.weights into `folder`; returns the plan's path.
 inline std::string writeModel(const TemporaryFolder &folder,
                               const ModelOptions &options = {},
@@ -408,35 +441,19 @@ inline std::string writeModel(const TemporaryFolder &folder,
   }
   const std::vector<std::vector<float>> contents = {
       e, panels(kWidth, kWidth, square), panels(kVocabulary, kWidth, output)};
-  std::vector<WantedSegment> wanted;
-  const char *names[] = {"embedding", "square", "output"};
-  for (size_t i = 0; i < contents.size(); ++i) {
-    wanted.push_back({names[i],
-                      hash128(contents[i].data(), contents[i].size() * 4),
-                      contents[i].size() * 4});
-  }
-  auto writer = WeightsWriter::create(folder / (name + ".weights"), wanted);
-  EXPECT_TRUE(bool(writer));
-  for (const std::vector<float> &content : contents) {
-    EXPECT_TRUE(
-        bool(writer->append({reinterpret_cast<const uint8_t *>(content.data()),
-                             content.size() * 4})));
-  }
-  Result<Hash128> id = writer->finish();
-  EXPECT_TRUE(bool(id));
+  const WrittenWeights weights =
+      writeWeights(folder / (name + ".weights"),
+                   {"embedding", "square", "output"}, contents);
 
   Plan plan;
   plan.producer = "hand";
   plan.modelName = name;
   plan.arch = "x86-64";
   plan.weightsFile = name + ".weights";
-  plan.weightsId = *id;
+  plan.weightsId = weights.id;
   plan.context = kContext;
   plan.vocabulary = kVocabulary;
-  for (const StoredSegment &stored : writer->segments()) {
-    plan.segments.push_back(
-        {stored.name, stored.offset, stored.size, stored.checksum});
-  }
+  plan.segments = weights.segments;
   Room room;
   const auto global = [&](const std::string &what, BufferKind kind,
                           uint64_t bytes, uint32_t segment) {
@@ -482,7 +499,7 @@ inline std::string writeModel(const TemporaryFolder &folder,
     addEntry(plan, "decode", options, room);
   }
   fillTotals(plan, room.next);
-  plan.totals.weightsBytes = *weightsFileBytes(wanted);
+  plan.totals.weightsBytes = weights.bytes;
   const std::string path = folder / (name + ".plan");
   Result<void> written = writePlan(plan, path);
   EXPECT_TRUE(bool(written)) << (written ? "" : written.error().message);

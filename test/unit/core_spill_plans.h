@@ -251,31 +251,12 @@ inline std::string writeSpillModel(const TemporaryFolder &folder,
   }
   const std::vector<std::vector<float>> contents = {
       e, panels(kVocabulary, kWidth, output)};
-  std::vector<WantedSegment> wanted;
-  const char *names[] = {"embedding", "output"};
-  for (size_t i = 0; i < contents.size(); ++i) {
-    wanted.push_back({names[i],
-                      hash128(contents[i].data(), contents[i].size() * 4),
-                      contents[i].size() * 4});
-  }
-  auto writer = WeightsWriter::create(folder / (name + ".weights"), wanted);
-  EXPECT_TRUE(bool(writer));
-  for (const std::vector<float> &content : contents) {
-    EXPECT_TRUE(
-        bool(writer->append({reinterpret_cast<const uint8_t *>(content.data()),
-                             content.size() * 4})));
-  }
-  Result<Hash128> id = writer->finish();
-  EXPECT_TRUE(bool(id));
-  std::vector<Segment> segments;
-  for (const StoredSegment &stored : writer->segments()) {
-    segments.push_back(
-        {stored.name, stored.offset, stored.size, stored.checksum});
-  }
-  Plan plan = spillPlan(options, segments);
+  const WrittenWeights weights = writeWeights(
+      folder / (name + ".weights"), {"embedding", "output"}, contents);
+  Plan plan = spillPlan(options, weights.segments);
   plan.weightsFile = name + ".weights";
-  plan.weightsId = *id;
-  plan.totals.weightsBytes = *weightsFileBytes(wanted);
+  plan.weightsId = weights.id;
+  plan.totals.weightsBytes = weights.bytes;
   const std::string path = folder / (name + ".plan");
   Result<void> written = writePlan(plan, path);
   EXPECT_TRUE(bool(written)) << (written ? "" : written.error().message);

@@ -2,10 +2,10 @@
 
 #include "passes/solver/Infeasible.h"
 #include "passes/solver/Pack.h"
-#include "runtime/plan/AtomicFile.h"
 #include "runtime/support/Size.h"
 #include "tools/llmc/Commands.h"
 #include "tools/llmc/PackFile.h"
+#include "tools/llmc/WriteText.h"
 
 #include <nlohmann/json.hpp>
 
@@ -29,19 +29,6 @@ struct PackFlags {
 
 double secondsSince(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
-}
-
-Result<void> writeText(const std::string &path, const std::string &text) {
-  Result<plan::AtomicFile> file = plan::AtomicFile::create(path, text.size());
-  if (!file) {
-    return file.error();
-  }
-  if (Result<void> done = file->write(
-          0, {reinterpret_cast<const uint8_t *>(text.data()), text.size()});
-      !done) {
-    return done;
-  }
-  return file->commit();
 }
 
 /// Exit status 3: the capacity cannot be met, or no way was found in time.

@@ -146,55 +146,10 @@ std::string htmlReportData(const plan::Plan &plan) {
   return out;
 }
 
-static std::string escapeText(const std::string &text) {
-  std::string out;
-  for (char c : text) {
-    switch (c) {
-    case '&':
-      out += "&amp;";
-      break;
-    case '<':
-      out += "&lt;";
-      break;
-    default:
-      out += c;
-    }
-  }
-  return out;
-}
-
 std::string htmlReport(const plan::Plan &plan) {
-  std::string_view page, css;
-  std::string script;
-  for (const EmbeddedFile &file : kPageFiles) {
-    if (file.name.ends_with(".html")) {
-      page = file.text;
-    } else if (file.name.ends_with(".css")) {
-      css = file.text;
-    } else {
-      script += file.text;
-    }
-  }
-  const std::map<std::string_view, std::string> fields = {
-      {"title", escapeText(plan.modelName + " – memory plan")},
-      {"css", std::string(css)},
-      {"script", std::move(script)},
-      {"data", htmlReportData(plan)}};
-  // In one pass, so that what is filled in is not looked at again.
-  std::string out;
-  while (!page.empty()) {
-    size_t open = std::min(page.find("{{"), page.size());
-    out += page.substr(0, open);
-    page.remove_prefix(open);
-    size_t close = page.find("}}");
-    if (close == std::string_view::npos) {
-      out += page;
-      break;
-    }
-    out += fields.at(page.substr(2, close - 2));
-    page.remove_prefix(close + 2);
-  }
-  return out;
+  return fillPage(kPageFiles,
+                  {{"title", escapeHtml(plan.modelName + " – memory plan")},
+                   {"data", htmlReportData(plan)}});
 }
 
 } // namespace llmc::tools

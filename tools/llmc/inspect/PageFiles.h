@@ -13,17 +13,10 @@
 #ifndef LLMC_TOOLS_LLMC_INSPECT_PAGEFILES_H
 #define LLMC_TOOLS_LLMC_INSPECT_PAGEFILES_H
 
-#include <span>
-#include <string_view>
+#include "tools/llmc/HtmlPage.h"
 
 namespace llmc::tools {
 
-struct EmbeddedFile {
-  std::string_view name; // without folder
-  std::string_view text;
-};
-
-/// In the order in which the scripts must run.
 extern const std::span<const EmbeddedFile> kPageFiles;
 
 } // namespace llmc::tools

@@ -3,7 +3,7 @@
 #ifndef LLMC_TOOLS_LLMC_SWEEP_SWEEPFILES_H
 #define LLMC_TOOLS_LLMC_SWEEP_SWEEPFILES_H
 
-#include "tools/llmc/inspect/PageFiles.h"
+#include "tools/llmc/HtmlPage.h"
 
 namespace llmc::tools {
 

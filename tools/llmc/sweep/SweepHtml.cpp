@@ -24,29 +24,6 @@ using compiler::SweepReport;
 
 namespace {
 
-std::string escaped(std::string_view text) {
-  std::string out;
-  for (char c : text) {
-    switch (c) {
-    case '&':
-      out += "&amp;";
-      break;
-    case '<':
-      out += "&lt;";
-      break;
-    case '>':
-      out += "&gt;";
-      break;
-    case '"':
-      out += "&quot;";
-      break;
-    default:
-      out += c;
-    }
-  }
-  return out;
-}
-
 std::string format(const char *pattern, double value) {
   char text[64];
   std::snprintf(text, sizeof(text), pattern, value);
@@ -228,7 +205,7 @@ std::string words(double x, double y, const char *style,
   char head[120];
   std::snprintf(head, sizeof(head), "<text class=\"%s\" x=\"%.1f\" y=\"%.1f\">",
                 style, x, y);
-  return head + escaped(text) + "</text>";
+  return head + escapeHtml(text) + "</text>";
 }
 
 std::string drawPanel(const SweepReport &report, const Panel &panel) {
@@ -253,20 +230,21 @@ std::string drawPanel(const SweepReport &report, const Panel &panel) {
   double top = roundUp(most, panel.base);
   double floor = kHeight - kBottom;
   auto y = [&](double value) { return floor - value / top * (floor - kTop); };
-  std::string out = "<section class=\"panel\" id=\"panel-" + escaped(panel.id) +
-                    "\"><h2>" + escaped(panel.title) + "</h2>";
+  std::string out = "<section class=\"panel\" id=\"panel-" +
+                    escapeHtml(panel.id) + "\"><h2>" + escapeHtml(panel.title) +
+                    "</h2>";
   if (panel.curves.size() > 1) {
     out += "<ul class=\"legend\">";
     for (const Curve &curve : panel.curves) {
       out += "<li><span class=\"swatch " + curve.style + "\"></span>" +
-             escaped(curve.name) + "</li>";
+             escapeHtml(curve.name) + "</li>";
     }
     out += "</ul>";
   }
   out += format("<svg viewBox=\"0 0 %.0f ", kWidth) +
          format("%.0f\" role=\"img\" aria-label=\"", kHeight) +
-         escaped(panel.title + " over the budget: " +
-                 (summary.empty() ? "nothing fits" : summary)) +
+         escapeHtml(panel.title + " over the budget: " +
+                    (summary.empty() ? "nothing fits" : summary)) +
          "\" data-top=\"" + format("%.17g", top) + "\">";
   // What is too small for the model.
   double fits =
@@ -317,8 +295,8 @@ std::string drawPanel(const SweepReport &report, const Panel &panel) {
                     "data-row=\"%zu\" data-value=\"%.17g\"><title>",
                     curve.style.c_str(), x, y(*value), i, *value);
       points += text +
-                escaped(size(double(report.rows[i].budgetBytes)) + ": " +
-                        panel.word(*value)) +
+                escapeHtml(size(double(report.rows[i].budgetBytes)) + ": " +
+                           panel.word(*value)) +
                 "</title></circle>";
     }
     out += "<polyline class=\"" + curve.style + "\" points=\"" + path + "\"/>" +
@@ -339,7 +317,7 @@ std::string drawTable(const SweepReport &report) {
                     "those of one token or run</caption><thead><tr>"
                     "<th scope=\"col\">budget</th>";
   auto head = [&](const std::string &text) {
-    out += "<th scope=\"col\">" + escaped(text) + "</th>";
+    out += "<th scope=\"col\">" + escapeHtml(text) + "</th>";
   };
   for (size_t i = 0; i < entries; ++i) {
     const SweepReport::Entry &entry = fitting->entries[i];
@@ -355,11 +333,11 @@ std::string drawTable(const SweepReport &report) {
   for (size_t i = 0; i < report.rows.size(); ++i) {
     const SweepReport::Row &row = report.rows[i];
     auto cell = [&](const std::string &text) {
-      out += "<td>" + escaped(text) + "</td>";
+      out += "<td>" + escapeHtml(text) + "</td>";
     };
     out += "<tr tabindex=\"0\" data-row=\"" + std::to_string(i) +
            (row.fits ? "\">" : "\" class=\"small\">") + "<th scope=\"row\">" +
-           escaped(size(double(row.budgetBytes))) +
+           escapeHtml(size(double(row.budgetBytes))) +
            (row.mark == "minimum"    ? " <em>smallest</em>"
             : row.mark == "resident" ? " <em>nothing streams</em>"
             : !row.fits              ? " <em>too small</em>"
@@ -408,36 +386,16 @@ std::string about(const SweepReport &report) {
 } // namespace
 
 std::string sweepHtml(const SweepReport &report) {
-  std::string_view page, css, script;
-  for (const EmbeddedFile &file : kSweepFiles) {
-    (file.name.ends_with(".html")  ? page
-     : file.name.ends_with(".css") ? css
-                                   : script) = file.text;
-  }
   std::string panels;
   for (const Panel &panel : panelsOf(report)) {
     panels += drawPanel(report, panel);
   }
   std::string_view name = report.model;
   name = name.substr(name.rfind('/') + 1);
-  const std::map<std::string_view, std::string> fields = {
-      {"title", escaped(name)},     {"about", escaped(about(report))},
-      {"css", std::string(css)},    {"panels", std::move(panels)},
-      {"table", drawTable(report)}, {"script", std::string(script)}};
-  // In one pass, so that what is filled in is not looked at again.
-  std::string out;
-  while (!page.empty()) {
-    size_t open = std::min(page.find("{{"), page.size());
-    out += page.substr(0, open);
-    page.remove_prefix(open);
-    size_t close = page.find("}}");
-    if (close == std::string_view::npos) {
-      return out += page;
-    }
-    out += fields.at(page.substr(2, close - 2));
-    page.remove_prefix(close + 2);
-  }
-  return out;
+  return fillPage(kSweepFiles, {{"title", escapeHtml(name)},
+                                {"about", escapeHtml(about(report))},
+                                {"panels", std::move(panels)},
+                                {"table", drawTable(report)}});
 }
 
 } // namespace llmc::tools
