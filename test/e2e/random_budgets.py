@@ -174,8 +174,7 @@ class Combination:
         status, free = self.compile("free", "--vram", "unbounded", *self.options)
         if status != 0:
             raise Failure("--vram unbounded is refused")
-        # The smallest layout can be some bytes above the unbounded one.
-        low, high = free["minimum_bytes"], max(free["minimum_bytes"], free["device_bytes"])
+        low, high = free["minimum_bytes"], free["device_bytes"]
         budget = low if r.random() < 0.15 else r.randint(low, high)
         more = ("--policy", policy, *self.options)
         status, report = self.compile("bounded", "--vram", budget, *more)
