@@ -21,9 +21,6 @@ std::string escapeHtml(std::string_view text) {
     case '<':
       out += "&lt;";
       break;
-    case '>':
-      out += "&gt;";
-      break;
     case '"':
       out += "&quot;";
       break;
