@@ -44,8 +44,9 @@ std::string stepName(planir::EntryOp entry, uint32_t index) {
 Peak findPeak(const PlacementModel &model, const Choice &choice,
               ModuleOp module) {
   Peak peak;
-  for (const EntryInfo &entry : model.entries) {
-    StreamSchedule plan = model.schedule(entry, choice);
+  Streaming streaming = model.stream(choice);
+  for (auto [entry, plan] :
+       llvm::zip_equal(model.entries, streaming.schedules)) {
     std::vector<solver::Buffer> buffers = model.region(entry, plan);
     for (uint32_t piece = 0; piece < plan.pieces.size(); ++piece) {
       uint32_t step = plan.pieces[piece].step;

@@ -12,20 +12,24 @@
 namespace llmc::memory {
 
 static Choice allResident(const PlacementModel &model) {
-  return {std::vector<bool>(model.weights.size(), true), 0, 0, false};
+  return model.uniform(std::vector<bool>(model.weights.size(), true), {});
 }
 
-static Choice allStreamed(const PlacementModel &model, uint64_t tile,
-                          uint64_t window) {
-  return {std::vector<bool>(model.weights.size(), false), tile, window, false};
+static Choice allStreamed(const PlacementModel &model, Prefetch prefetch) {
+  return model.uniform(std::vector<bool>(model.weights.size(), false),
+                       prefetch);
+}
+
+static uint64_t arenaOf(const PlacementModel &model, const Choice &choice) {
+  return model.evaluate(choice, model.stream(choice));
 }
 
 MinimumPlan findMinimum(const PlacementModel &model, uint64_t reserve) {
   MinimumPlan minimum;
-  minimum.choice = allStreamed(model, 0, 0);
-  uint64_t arena = model.evaluate(minimum.choice);
+  minimum.choice = allStreamed(model, {});
+  uint64_t arena = arenaOf(model, minimum.choice);
   Choice resident = allResident(model);
-  uint64_t residentArena = model.evaluate(resident);
+  uint64_t residentArena = arenaOf(model, resident);
   if (residentArena <= arena) {
     minimum.choice = resident;
     arena = residentArena;
@@ -53,12 +57,11 @@ constexpr uint64_t kCopyOverhead = 16 * 1024;
 std::vector<Candidate> candidates(const PlacementModel &model) {
   std::vector<Candidate> out;
   std::vector<bool> seen(model.weights.size(), false);
-  const EntryInfo *entry = model.mainEntry();
-  if (entry) {
+  if (!model.entries.empty()) {
     // Bytes, and what the copies cost beside them.
     std::vector<uint64_t> loads(model.weights.size(), 0);
-    StreamSchedule plan =
-        model.schedule(*entry, allStreamed(model, UINT64_MAX, 0));
+    Streaming streaming = model.stream(allStreamed(model, {UINT64_MAX, 0}));
+    const StreamSchedule &plan = streaming.schedules[model.mainEntry()];
     for (const StreamGroup *group : plan.all()) {
       for (const StreamRange &range : group->ranges) {
         loads[range.weight] += range.bytes + kCopyOverhead;
@@ -90,9 +93,10 @@ std::vector<Candidate> candidates(const PlacementModel &model) {
 /// Keeps as much as fits into `bytes`: what saves most per byte first, and
 /// among equals spread evenly over the schedule, so that the link is busy all
 /// the time instead of at the end.
-std::vector<bool> chooseResident(const PlacementModel &model, uint64_t bytes) {
+std::vector<bool> chooseResident(const PlacementModel &model,
+                                 const std::vector<Candidate> &all,
+                                 uint64_t bytes) {
   std::vector<bool> resident(model.weights.size(), false);
-  std::vector<Candidate> all = candidates(model);
   std::vector<uint64_t> classes;
   for (const Candidate &candidate : all) {
     classes.push_back(candidate.value);
@@ -136,66 +140,58 @@ std::vector<bool> chooseResident(const PlacementModel &model, uint64_t bytes) {
   return resident;
 }
 
-/// Predicted seconds of one run of the main entry.
-double cost(const PlacementModel &model, const Choice &choice) {
-  const EntryInfo *entry = model.mainEntry();
-  return entry ? model.seconds(*entry, model.schedule(*entry, choice)) : 0;
-}
+/// A choice and what the model says of it.
+struct Weighed {
+  Choice choice;
+  uint64_t arena = 0; // estimated bytes
+  double main = 0;    // predicted seconds of one run of the main entry
+  /// How slow it is: the logarithm of a mean of the entries' seconds, in which
+  /// the main one counts most; and a little for every byte that streams in it,
+  /// since what streams least suffers least where the link is slower.
+  double score = 0;
+};
 
-/// Keeps as much as seems to fit (see PlacementModel::estimate) with this tile
-/// and window; nullopt if not even everything streamed does.
-std::optional<Choice> fill(const PlacementModel &model, uint64_t tile,
-                           uint64_t window, uint64_t capacity) {
-  Choice best = allStreamed(model, tile, window);
-  uint64_t arena = model.estimate(best);
-  if (arena > capacity) {
-    return std::nullopt;
-  }
-  double bestCost = cost(model, best);
-  uint64_t staging = window;
-  for (const WeightInfo &weight : model.weights) {
-    staging = std::max(staging, padded(weight.size));
-  }
-  // What stays needs no slot, so the region shrinks as the resident set grows:
-  // look for the balance from both sides, the upper guess being that the
-  // largest slots disappear.
-  uint64_t room = capacity - arena;
-  for (uint64_t guess : {room, room + staging}) {
-    constexpr int kTries = 6;
-    for (int i = 0; i < kTries; ++i) {
-      Choice choice{chooseResident(model, guess), tile, window, false};
-      uint64_t needed = model.estimate(choice);
-      if (needed > capacity) {
-        uint64_t excess = needed - capacity;
-        if (excess >= guess) {
-          break;
-        }
-        guess -= excess;
-        continue;
-      }
-      double foundCost = cost(model, choice);
-      if (foundCost < bestCost) {
-        best = choice;
-        bestCost = foundCost;
-      }
-      uint64_t slack = capacity - needed;
-      if (slack < plan::kBufferAlignment) {
-        break;
-      }
-      guess += slack;
+/// Of the entries beside the main one, all together.
+constexpr double kWeightOfOthers = 0.25;
+constexpr double kRiskOfStreaming = 0.03;
+
+Weighed weigh(const PlacementModel &model, Choice choice) {
+  Weighed out;
+  Streaming streaming = model.stream(choice);
+  out.arena = model.estimate(choice, streaming);
+  for (size_t i = 0; i < model.entries.size(); ++i) {
+    const StreamSchedule &plan = streaming.schedules[i];
+    double seconds = model.seconds(model.entries[i], plan);
+    double score = std::log(std::max(seconds, 1e-12));
+    if (i != model.mainEntry()) {
+      out.score += score * kWeightOfOthers /
+                   static_cast<double>(model.entries.size() - 1);
+      continue;
     }
+    uint64_t streamed = 0, total = 1;
+    for (const StreamGroup *group : plan.all()) {
+      for (const StreamRange &range : group->ranges) {
+        streamed += range.bytes;
+      }
+    }
+    for (const WeightInfo &weight : model.weights) {
+      total += weight.size;
+    }
+    out.main = seconds;
+    out.score += score + kRiskOfStreaming * static_cast<double>(streamed) /
+                             static_cast<double>(total);
   }
-  return best;
+  out.choice = std::move(choice);
+  return out;
 }
-
-} // namespace
 
 /// Bytes of a piece, largest first; 0: a unit.
-static constexpr uint64_t kTiles[] = {32 << 20,  8 << 20,  4 << 20, 2 << 20,
-                                      512 << 10, 64 << 10, 0};
+constexpr uint64_t kTiles[] = {32 << 20,  8 << 20,  4 << 20, 2 << 20,
+                               512 << 10, 64 << 10, 0};
+
 /// The largest group that remains where everything is cut into units, apart
 /// from what streams as a whole.
-static uint64_t smallestPiece(const PlacementModel &model) {
+uint64_t smallestPiece(const PlacementModel &model) {
   uint64_t bytes = 0;
   for (const EntryInfo &entry : model.entries) {
     for (const StepInfo &step : entry.stepInfos) {
@@ -209,137 +205,220 @@ static uint64_t smallestPiece(const PlacementModel &model) {
   return bytes;
 }
 
-/// What the link moves while a thread that should begin the next copy has to
-/// wait for a core, but no more than a small part of the arena.
-static uint64_t steadyWindow(const PlacementModel &model, uint64_t capacity) {
-  constexpr double kLateSeconds = 4e-3;
-  constexpr uint64_t kPart = 32;
-  double bytes = model.costs.machine().link * kLateSeconds;
-  return std::min(static_cast<uint64_t>(bytes), capacity / kPart);
-}
-
-/// Predictions that differ by less say nothing.
-static constexpr double kAsGood = 1.03;
-
-static uint64_t streamedBytes(const PlacementModel &model,
-                              const Choice &choice) {
-  uint64_t bytes = 0;
-  if (const EntryInfo *entry = model.mainEntry()) {
-    StreamSchedule plan = model.schedule(*entry, choice);
-    for (const StreamGroup *group : plan.all()) {
-      for (const StreamRange &range : group->ranges) {
-        bytes += range.bytes;
-      }
+/// Weighs prefetches and resident sets against each other.
+class Chooser {
+public:
+  Chooser(const PlacementModel &model, uint64_t capacity)
+      : model(model), capacity(capacity), order(candidates(model)),
+        unit(smallestPiece(model)) {
+    for (const WeightInfo &weight : model.weights) {
+      total += weight.size;
+      largest = std::max(largest, padded(weight.size));
     }
+    // What the link moves while a thread that should begin the next copy has
+    // to wait for a core, but no more than a small part of the arena.
+    constexpr double kLateSeconds = 4e-3;
+    constexpr uint64_t kPart = 32;
+    steady = std::min(
+        static_cast<uint64_t>(model.costs.machine().link * kLateSeconds),
+        capacity / kPart);
   }
-  return bytes;
-}
 
-static Choice betterOf(const PlacementModel &model, const Choice &planned,
-                       const Choice &naive) {
-  double ours = cost(model, planned), theirs = cost(model, naive);
-  if (std::max(ours, theirs) <= std::min(ours, theirs) * kAsGood) {
-    return streamedBytes(model, naive) < streamedBytes(model, planned)
-               ? naive
-               : planned;
+  /// The most promising choices, best first, of those that seem to fit.
+  std::vector<Weighed> choices() const;
+
+  /// Keeps as much as seems to fit into `bytes` (see PlacementModel::estimate)
+  /// with these prefetches; nullopt if not even everything streamed does.
+  std::optional<Weighed> fill(const std::vector<Prefetch> &prefetches,
+                              uint64_t bytes) const;
+
+private:
+  std::vector<uint64_t> windows(uint64_t tile) const {
+    uint64_t piece = std::max(tile, unit);
+    return {8 * piece, 4 * piece, 2 * piece, 2 * largest, 0};
   }
-  return theirs < ours ? naive : planned;
-}
+  /// Whether it rides out a late thread, in several pieces (reads in flight
+  /// complete together).
+  bool isSteady(Prefetch prefetch) const {
+    return prefetch.window >= steady &&
+           prefetch.window >= 4 * std::max(prefetch.tile, unit);
+  }
+  /// The score, and more where a prefetch is not steady.
+  double rank(const Weighed &found) const;
+  /// Other prefetches for one entry, or for all; adds to `list`.
+  void vary(std::vector<Prefetch> prefetches, std::optional<size_t> entry,
+            std::vector<Weighed> &list) const;
+  void wrapWell(Weighed &found, uint64_t bytes) const;
+
+  const PlacementModel &model;
+  const uint64_t capacity;
+  const std::vector<Candidate> order;
+  const uint64_t unit;
+  uint64_t total = 0;
+  uint64_t largest = 0;
+  uint64_t steady = 0;
+};
 
 /// Whether the prefetch had better wrap around. That gains what the link would
 /// idle at the end of a run; it loses where the last slots become free so late
 /// that the end of the run has to wait for them.
-static bool wrapsWell(const PlacementModel &model, Choice choice,
-                      uint64_t capacity) {
-  double without = cost(model, choice);
-  choice.wraps = choice.window != 0;
-  return choice.wraps && cost(model, choice) < without &&
-         model.estimate(choice) <= capacity;
+void Chooser::wrapWell(Weighed &found, uint64_t bytes) const {
+  Choice choice = found.choice;
+  choice.wraps =
+      !choice.prefetches.empty() && choice.prefetches[model.mainEntry()].window;
+  if (choice.wraps) {
+    Weighed wrapped = weigh(model, std::move(choice));
+    if (wrapped.main < found.main && wrapped.arena <= bytes) {
+      found = std::move(wrapped);
+    }
+  }
 }
 
-Choice choosePlanned(const PlacementModel &model, const MinimumPlan &minimum,
-                     uint64_t capacity) {
-  Choice resident = allResident(model);
-  if (model.evaluate(resident) <= capacity) {
-    return resident;
-  }
-  // Small tiles need little room and keep the link busy evenly, but each costs
-  // two launches and two events. Of a small model a tile is a small part.
-  uint64_t total = 0;
-  uint64_t largest = 0;
-  for (const WeightInfo &weight : model.weights) {
-    total += weight.size;
-    largest = std::max(largest, padded(weight.size));
-  }
-  struct Setting {
-    uint64_t tile = 0;
-    uint64_t window = 0;
-    Choice choice;
-    double cost = 0;
-    uint64_t streamed = 0;
+std::optional<Weighed> Chooser::fill(const std::vector<Prefetch> &prefetches,
+                                     uint64_t bytes) const {
+  auto keeping = [&](uint64_t room) {
+    return weigh(model,
+                 {chooseResident(model, order, room), prefetches, false});
   };
-  uint64_t unit = smallestPiece(model);
-  uint64_t steady = steadyWindow(model, capacity);
-  std::vector<Setting> settings;
+  Weighed best = keeping(0);
+  if (best.arena > bytes) {
+    return std::nullopt;
+  }
+  uint64_t staging = largest;
+  for (Prefetch prefetch : prefetches) {
+    staging = std::max(staging, prefetch.window);
+  }
+  // What stays needs no slot, so the region shrinks as the resident set grows:
+  // look for the balance from both sides, the upper guess being that the
+  // largest slots disappear.
+  uint64_t room = bytes - best.arena;
+  for (uint64_t guess : {room, room + staging}) {
+    constexpr int kTries = 6;
+    for (int i = 0; i < kTries; ++i) {
+      Weighed found = keeping(guess);
+      uint64_t needed = found.arena;
+      if (needed > bytes) {
+        uint64_t excess = needed - bytes;
+        if (excess >= guess) {
+          break;
+        }
+        guess -= excess;
+        continue;
+      }
+      if (found.score < best.score) {
+        best = std::move(found);
+      }
+      uint64_t slack = bytes - needed;
+      if (slack < plan::kBufferAlignment) {
+        break;
+      }
+      guess += slack;
+    }
+  }
+  wrapWell(best, bytes);
+  return best;
+}
+
+double Chooser::rank(const Weighed &found) const {
+  constexpr double kRiskOfUnsteady = 0.03;
+  double rank = found.score;
+  for (size_t i = 0; i < model.entries.size(); ++i) {
+    if (!isSteady(found.choice.prefetches[i])) {
+      rank += kRiskOfUnsteady *
+              (i == model.mainEntry()
+                   ? 1.0
+                   : kWeightOfOthers / double(model.entries.size() - 1));
+    }
+  }
+  return rank;
+}
+
+void Chooser::vary(std::vector<Prefetch> prefetches,
+                   std::optional<size_t> entry,
+                   std::vector<Weighed> &list) const {
   double best = INFINITY;
   for (uint64_t tile : kTiles) {
+    // Small tiles need little room and keep the link busy evenly, but each
+    // costs two launches and two events. Of a small model a tile is a small
+    // part.
     if (tile > total / 4) {
       continue;
     }
     double before = best;
-    uint64_t piece = std::max(tile, unit);
-    for (uint64_t window :
-         {8 * piece, 4 * piece, 2 * piece, 2 * largest, uint64_t{0}}) {
-      if (std::optional<Choice> found = fill(model, tile, window, capacity)) {
-        found->wraps = wrapsWell(model, *found, capacity);
-        settings.push_back({tile, window, *found, cost(model, *found),
-                            streamedBytes(model, *found)});
-        best = std::min(best, settings.back().cost);
+    for (uint64_t window : windows(tile)) {
+      for (size_t i = 0; i < prefetches.size(); ++i) {
+        if (!entry || i == *entry) {
+          prefetches[i] = {tile, window};
+        }
+      }
+      if (std::optional<Weighed> found = fill(prefetches, capacity)) {
+        best = std::min(best, found->score);
+        list.push_back(*std::move(found));
       }
     }
     // Finer ones take longer to plan; most of the time they gain nothing.
-    constexpr double kWorthwhile = 0.99;
-    if (before != INFINITY && best > before * kWorthwhile &&
-        8 * piece <= steady) {
+    constexpr double kWorthwhile = 0.01;
+    if (before != INFINITY && best > before - kWorthwhile &&
+        8 * std::max(tile, unit) <= steady) {
       break;
     }
   }
-  // Among those that are as good as the best as far as a prediction can tell,
-  // one whose window rides out a late thread, in several pieces (reads in
-  // flight complete together), and of these the one that streams least: it
-  // suffers least where the link is slower.
-  auto key = [&](const Setting &s) {
-    bool isSteady =
-        s.window >= steady && s.window >= 4 * std::max(s.tile, unit);
-    return std::tuple(s.cost > best * kAsGood ? s.cost : best, !isSteady,
-                      s.streamed, s.cost, UINT64_MAX - s.tile,
-                      UINT64_MAX - s.window);
+}
+
+std::vector<Weighed> Chooser::choices() const {
+  std::vector<Weighed> list;
+  // Larger pieces come first among equals.
+  auto key = [&](const Weighed &found) {
+    uint64_t tiles = 0, windows = 0;
+    for (Prefetch prefetch : found.choice.prefetches) {
+      tiles += prefetch.tile;
+      windows += prefetch.window;
+    }
+    return std::tuple(rank(found), UINT64_MAX - tiles, UINT64_MAX - windows);
   };
-  std::sort(
-      settings.begin(), settings.end(),
-      [&](const Setting &a, const Setting &b) { return key(a) < key(b); });
-  // Now the real packing, which may need a little more than estimated.
-  for (Setting &setting : settings) {
+  auto sort = [&] {
+    std::sort(
+        list.begin(), list.end(),
+        [&](const Weighed &a, const Weighed &b) { return key(a) < key(b); });
+  };
+  vary(std::vector<Prefetch>(model.entries.size()), std::nullopt, list);
+  for (size_t i = 0; i < model.entries.size() && model.entries.size() > 1;
+       ++i) {
+    sort();
+    if (!list.empty()) {
+      vary(list.front().choice.prefetches, i, list);
+    }
+  }
+  sort();
+  return list;
+}
+
+} // namespace
+
+Choice choosePlanned(const PlacementModel &model, const MinimumPlan &minimum,
+                     uint64_t capacity) {
+  Choice resident = allResident(model);
+  if (arenaOf(model, resident) <= capacity) {
+    return resident;
+  }
+  Chooser chooser(model, capacity);
+  for (const Weighed &promising : chooser.choices()) {
+    // Now the real packing, which may need a little more than estimated.
     uint64_t aim = capacity;
+    std::optional<Weighed> found = promising;
     constexpr int kTries = 4;
-    for (int i = 0; i < kTries; ++i) {
-      uint64_t arena = model.evaluate(setting.choice);
+    for (int i = 0; i < kTries && found; ++i) {
+      uint64_t arena = arenaOf(model, found->choice);
       if (arena <= capacity) {
-        return betterOf(model, setting.choice,
-                        chooseNaive(model, minimum, capacity));
+        Weighed naive = weigh(model, chooseNaive(model, minimum, capacity));
+        return naive.score < found->score ? naive.choice : found->choice;
       }
       uint64_t excess = arena - capacity;
       if (excess >= aim) {
         break;
       }
       aim -= excess;
-      std::optional<Choice> less =
-          fill(model, setting.tile, setting.window, aim);
-      if (!less) {
-        break;
-      }
-      setting.choice = *less;
-      setting.choice.wraps = wrapsWell(model, *less, aim);
+      found = chooser.fill(promising.choice.prefetches, aim);
     }
   }
   return minimum.choice;
@@ -348,13 +427,13 @@ Choice choosePlanned(const PlacementModel &model, const MinimumPlan &minimum,
 Choice chooseNaive(const PlacementModel &model, const MinimumPlan &minimum,
                    uint64_t capacity) {
   Choice resident = allResident(model);
-  if (model.evaluate(resident) <= capacity) {
+  if (arenaOf(model, resident) <= capacity) {
     return resident;
   }
   // The longest prefix, by bisection: what stays only adds to the arena.
   std::vector<Candidate> order = candidates(model);
   auto prefix = [&](size_t count) {
-    Choice choice = allStreamed(model, UINT64_MAX, 0);
+    Choice choice = allStreamed(model, {UINT64_MAX, 0});
     for (size_t i = 0; i < count; ++i) {
       choice.resident[order[i].weight] = true;
     }
@@ -366,7 +445,7 @@ Choice chooseNaive(const PlacementModel &model, const MinimumPlan &minimum,
   while (low < high) {
     size_t middle = (low + high) / 2;
     Choice next = prefix(middle);
-    if (model.evaluate(next) <= capacity) {
+    if (arenaOf(model, next) <= capacity) {
       best = std::move(next);
       low = middle + 1;
     } else {

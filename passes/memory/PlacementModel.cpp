@@ -252,13 +252,13 @@ PlacementModel::PlacementModel(ModuleOp module) : costs(module) {
   }
 }
 
-const EntryInfo *PlacementModel::mainEntry() const {
-  for (const EntryInfo &entry : entries) {
-    if (planir::EntryOp(entry.op).getSymName() == "decode") {
-      return &entry;
+size_t PlacementModel::mainEntry() const {
+  for (size_t i = 0; i < entries.size(); ++i) {
+    if (planir::EntryOp(entries[i].op).getSymName() == "decode") {
+      return i;
     }
   }
-  return entries.empty() ? nullptr : &entries.front();
+  return 0;
 }
 
 std::vector<solver::Buffer>
@@ -429,13 +429,14 @@ uint64_t PlacementModel::sharedBytes(const Choice &choice) const {
 
 /// The arena, given the shared part and what each region takes.
 template <typename Extent>
-static uint64_t arenaBytes(const PlacementModel &model, const Choice &choice,
-                           uint64_t shared, Extent extentOf) {
+static uint64_t arenaBytes(const PlacementModel &model,
+                           const Streaming &streaming, uint64_t shared,
+                           Extent extentOf) {
   uint64_t largest = 0;
   bool hasLargeSlots = false;
-  for (const EntryInfo &entry : model.entries) {
-    std::vector<solver::Buffer> buffers =
-        model.region(entry, model.schedule(entry, choice));
+  for (auto [entry, schedule] :
+       llvm::zip_equal(model.entries, streaming.schedules)) {
+    std::vector<solver::Buffer> buffers = model.region(entry, schedule);
     hasLargeSlots |= llvm::any_of(buffers, [](const solver::Buffer &buffer) {
       return buffer.alignment == kSlotAlignment;
     });
@@ -444,8 +445,9 @@ static uint64_t arenaBytes(const PlacementModel &model, const Choice &choice,
   return regionStart(shared, hasLargeSlots) + largest;
 }
 
-uint64_t PlacementModel::estimate(const Choice &choice) const {
-  return arenaBytes(*this, choice, sharedBytes(choice),
+uint64_t PlacementModel::estimate(const Choice &choice,
+                                  const Streaming &streaming) const {
+  return arenaBytes(*this, streaming, sharedBytes(choice),
                     [](std::vector<solver::Buffer> buffers) {
                       solver::Problem problem;
                       problem.buffers = std::move(buffers);
@@ -453,8 +455,9 @@ uint64_t PlacementModel::estimate(const Choice &choice) const {
                     });
 }
 
-uint64_t PlacementModel::evaluate(const Choice &choice) const {
-  return arenaBytes(*this, choice, sharedBytes(choice),
+uint64_t PlacementModel::evaluate(const Choice &choice,
+                                  const Streaming &streaming) const {
+  return arenaBytes(*this, streaming, sharedBytes(choice),
                     [](const std::vector<solver::Buffer> &buffers) {
                       return solveRegion(buffers).extent;
                     });

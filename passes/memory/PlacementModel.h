@@ -34,6 +34,10 @@
 // at the beginning of the region, at the same place in every entry; one that
 // does not begin with the same groups leaves them alone.
 //
+// Each entry has a tile and a window of its own: a chunk of a prompt computes
+// longer per byte than one token does, and its activations take most of the
+// region. Only the carried weights are cut alike everywhere.
+//
 // A table of embeddings (Gather along axis 0, GatherQuant) is not streamed at
 // all: the copy gathers the rows that the indices name, so a slot holds at most
 // one row per index, and the launch takes row i for index i. The indices are
@@ -126,11 +130,22 @@ struct EntryInfo {
   std::vector<StepInfo> stepInfos;         // per step
 };
 
+/// How what streams in one entry is cut, and how far ahead it is copied.
+struct Prefetch {
+  uint64_t tile = 0;   // bytes a piece may have; a unit has more: a unit
+  uint64_t window = 0; // bytes of slots that are filled ahead
+};
+
 struct Choice {
-  std::vector<bool> resident; // per weight
-  uint64_t tile = 0;          // bytes a piece may have; a unit has more: a unit
-  uint64_t window = 0;        // bytes of slots that are filled ahead
-  bool wraps = false;         // see above
+  std::vector<bool> resident;       // per weight
+  std::vector<Prefetch> prefetches; // per entry
+  bool wraps = false;               // see above
+};
+
+/// A choice carried out.
+struct Streaming {
+  std::vector<StreamRange> carried;      // in order; none without wrap-around
+  std::vector<StreamSchedule> schedules; // per entry
 };
 
 class PlacementModel {
@@ -142,19 +157,23 @@ public:
 
   explicit PlacementModel(mlir::ModuleOp module);
 
-  StreamSchedule schedule(const EntryInfo &entry, const Choice &choice) const;
-  /// What is carried under a choice, in order; nothing if it does not wrap.
-  std::vector<StreamRange> carriedRanges(const Choice &choice) const;
+  /// The same prefetch in every entry.
+  Choice uniform(std::vector<bool> resident, Prefetch prefetch) const {
+    return {std::move(resident),
+            std::vector<Prefetch>(entries.size(), prefetch), false};
+  }
+
+  Streaming stream(const Choice &choice) const;
   /// The region's buffers under a schedule: activations in order, then one
   /// staging buffer per range in the order of the groups, of the refills, of
   /// what is kept, and of the gathers.
   std::vector<solver::Buffer> region(const EntryInfo &entry,
                                      const StreamSchedule &schedule) const;
-  /// Bytes of arena that the choice needs.
-  uint64_t evaluate(const Choice &choice) const;
+  /// Bytes of arena that the choice needs, given what stream() made of it.
+  uint64_t evaluate(const Choice &choice, const Streaming &streaming) const;
   /// Bytes of arena if the region packs perfectly: a lower bound of what
   /// evaluate() says, mostly equal to it, and much faster.
-  uint64_t estimate(const Choice &choice) const;
+  uint64_t estimate(const Choice &choice, const Streaming &streaming) const;
   /// Predicted seconds of one run: launches in order, copies in order, each
   /// copy after its issue point and each reader after its copies.
   double seconds(const EntryInfo &entry, const StreamSchedule &schedule) const;
@@ -163,8 +182,9 @@ public:
   /// 0, 1, 2, ... by which launches read them has as many elements.
   uint64_t gatheredRows(const Choice &choice) const;
 
-  /// The entry whose speed decides: decode, else the first.
-  const EntryInfo *mainEntry() const;
+  /// The entry whose speed decides: decode, else the first. By number; the
+  /// number of entries if there are none.
+  size_t mainEntry() const;
 
   std::vector<WeightInfo> weights; // in the order of the module
   std::vector<EntryInfo> entries;
@@ -173,8 +193,11 @@ public:
 
 private:
   /// The schedule without wrap-around or places in the list.
+  /// `carried`: weights to cut as `main` says.
   StreamSchedule scheduleOnce(const EntryInfo &entry,
-                              const Choice &choice) const;
+                              const std::vector<bool> &resident,
+                              Prefetch prefetch, Prefetch main,
+                              llvm::ArrayRef<StreamRange> carried) const;
   /// Bytes of what lies in the arena throughout.
   uint64_t sharedBytes(const Choice &choice) const;
 };

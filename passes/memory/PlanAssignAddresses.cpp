@@ -26,23 +26,28 @@ struct PlanAssignAddresses
     memory::Totals totals = memory::Totals::of(module);
     totals.state = totals.residentWeights = totals.constants = 0;
 
-    // The shared part: state first, since its size does not depend on the
-    // budget, then weights, then constants.
+    // The shared part. What fills whole pages comes first, so that it begins at
+    // one and the load reads it directly.
     uint64_t shared = 0;
-    auto placeShared = [&](Kind kind, uint64_t &part) {
-      for (auto buffer : module.getOps<BufferOp>()) {
-        if (buffer.getKind() == kind &&
-            buffer.getTier() == planir::Tier::Device) {
-          buffer.setOffsetAttr(
-              builder.getI64IntegerAttr(static_cast<int64_t>(shared)));
-          shared += memory::padded(buffer.getSize());
-          part += memory::padded(buffer.getSize());
+    for (bool inPages : {true, false}) {
+      auto placeShared = [&](Kind kind, uint64_t &part) {
+        for (auto buffer : module.getOps<BufferOp>()) {
+          uint64_t size = buffer.getSize();
+          if (buffer.getKind() == kind &&
+              buffer.getTier() == planir::Tier::Device &&
+              inPages == (size >= memory::kLargeSlot &&
+                          size % memory::kSlotAlignment == 0)) {
+            buffer.setOffsetAttr(
+                builder.getI64IntegerAttr(static_cast<int64_t>(shared)));
+            shared += memory::padded(size);
+            part += memory::padded(size);
+          }
         }
-      }
-    };
-    placeShared(Kind::State, totals.state);
-    placeShared(Kind::Weight, totals.residentWeights);
-    placeShared(Kind::Constant, totals.constants);
+      };
+      placeShared(Kind::State, totals.state);
+      placeShared(Kind::Weight, totals.residentWeights);
+      placeShared(Kind::Constant, totals.constants);
+    }
 
     shared = memory::regionStart(
         shared, llvm::any_of(module.getOps<BufferOp>(), [](BufferOp buffer) {

@@ -31,6 +31,7 @@ using memory::MinimumPlan;
 using memory::Piece;
 using memory::PlacementModel;
 using memory::StreamGroup;
+using memory::Streaming;
 using memory::StreamRange;
 using memory::StreamSchedule;
 using memory::WeightUse;
@@ -43,7 +44,8 @@ class Rewriter {
 public:
   Rewriter(ModuleOp module, const PlacementModel &model, const Choice &choice)
       : module(module), model(model), choice(choice),
-        context(module.getContext()), builder(context) {
+        streaming(model.stream(choice)), context(module.getContext()),
+        builder(context) {
     for (auto op : module.getOps<SymbolOpInterface>()) {
       names.insert(op.getName());
     }
@@ -54,8 +56,9 @@ public:
     if (uint64_t count = model.gatheredRows(choice)) {
       makeRowNumbers(static_cast<int64_t>(count));
     }
-    for (const EntryInfo &entry : model.entries) {
-      rewrite(entry);
+    for (auto [entry, plan] :
+         llvm::zip_equal(model.entries, streaming.schedules)) {
+      rewrite(entry, plan);
     }
     for (size_t i = 0; i < model.weights.size(); ++i) {
       if (!choice.resident[i]) {
@@ -67,7 +70,7 @@ public:
 private:
   void makeCarried() {
     OpBuilder before(*module.getOps<planir::EntryOp>().begin());
-    for (const StreamRange &range : model.carriedRanges(choice)) {
+    for (const StreamRange &range : streaming.carried) {
       BufferOp weight = model.weights[range.weight].op;
       std::string name = "carried." + std::to_string(carried.size());
       auto bytes = [&](uint64_t value) {
@@ -265,8 +268,7 @@ private:
     return copy;
   }
 
-  void rewrite(const EntryInfo &entry) {
-    StreamSchedule plan = model.schedule(entry, choice);
+  void rewrite(const EntryInfo &entry, const StreamSchedule &plan) {
     planir::EntryOp op = entry.op;
     SmallVector<Operation *> steps;
     for (Operation &step : op.getBody().front()) {
@@ -378,6 +380,7 @@ private:
   ModuleOp module;
   const PlacementModel &model;
   const Choice &choice;
+  Streaming streaming;
   MLIRContext *context;
   OpBuilder builder;
   llvm::StringSet<> names;

@@ -12,17 +12,18 @@ using namespace mlir;
 namespace llmc::memory {
 
 /// Into how many pieces the step is cut, given what of it streams.
-static uint64_t piecesOf(const StepInfo &info, const Choice &choice) {
+static uint64_t piecesOf(const StepInfo &info,
+                         const std::vector<bool> &resident, uint64_t tile) {
   uint64_t unitBytes = 0;
   for (const WeightUse &use : info.uses) {
-    unitBytes += choice.resident[use.weight] ? 0 : use.unitBytes;
+    unitBytes += resident[use.weight] ? 0 : use.unitBytes;
   }
   if (unitBytes == 0) {
     return 1;
   }
   uint64_t units =
       (info.outputs + PlacementModel::kUnit - 1) / PlacementModel::kUnit;
-  uint64_t perPiece = std::max<uint64_t>(choice.tile / unitBytes, 1);
+  uint64_t perPiece = std::max<uint64_t>(tile / unitBytes, 1);
   return (units + perPiece - 1) / perPiece;
 }
 
@@ -49,16 +50,25 @@ static uint64_t slotBytes(const StreamGroup &group) {
   return bytes;
 }
 
-StreamSchedule PlacementModel::scheduleOnce(const EntryInfo &entry,
-                                            const Choice &choice) const {
+StreamSchedule PlacementModel::scheduleOnce(
+    const EntryInfo &entry, const std::vector<bool> &resident,
+    Prefetch prefetch, Prefetch main, ArrayRef<StreamRange> carried) const {
   StreamSchedule out;
+  auto tileOf = [&](const StepInfo &info) {
+    bool isCarried = llvm::any_of(info.uses, [&](const WeightUse &use) {
+      return llvm::any_of(carried, [&](const StreamRange &range) {
+        return range.weight == use.weight;
+      });
+    });
+    return isCarried ? main.tile : prefetch.tile;
+  };
   // The ranges that the previous step with streamed readers left open.
   llvm::SmallDenseMap<uint32_t, std::pair<size_t, size_t>> open;
   for (uint32_t step = 0; step < entry.steps; ++step) {
     const StepInfo &info = entry.stepInfos[step];
     auto first = static_cast<uint32_t>(out.pieces.size());
     out.firstPiece.push_back(first);
-    uint64_t count = piecesOf(info, choice);
+    uint64_t count = piecesOf(info, resident, tileOf(info));
     uint64_t units = (info.outputs + kUnit - 1) / kUnit;
     auto last = static_cast<uint32_t>(first + count - 1);
     llvm::SmallDenseMap<uint32_t, std::pair<size_t, size_t>> now;
@@ -76,7 +86,7 @@ StreamSchedule PlacementModel::scheduleOnce(const EntryInfo &entry,
       out.pieces.push_back(
           {step, output, std::min(end * kUnit, info.outputs) - output});
       for (const WeightUse &use : info.uses) {
-        if (choice.resident[use.weight] || use.byRows) {
+        if (resident[use.weight] || use.byRows) {
           continue;
         }
         streams = true;
@@ -102,7 +112,7 @@ StreamSchedule PlacementModel::scheduleOnce(const EntryInfo &entry,
                            out.groups.back().ranges.size() - 1};
       }
     }
-    if (info.gathers(choice.resident)) {
+    if (info.gathers(resident)) {
       StreamGroup group{first, first, {}};
       for (uint32_t i = 0; i < info.gather.tables.size(); ++i) {
         const RowTable &table = info.gather.tables[i];
@@ -123,10 +133,10 @@ StreamSchedule PlacementModel::scheduleOnce(const EntryInfo &entry,
   size_t oldest = 0;
   for (size_t i = 0; i < out.groups.size(); ++i) {
     held += slotBytes(out.groups[i]);
-    while (oldest < i && held > choice.window) {
+    while (oldest < i && held > prefetch.window) {
       held -= slotBytes(out.groups[oldest++]);
     }
-    bool fits = held <= choice.window;
+    bool fits = held <= prefetch.window;
     out.groups[i].issue = !fits         ? out.groups[i].reader
                           : oldest == 0 ? 0
                                         : out.groups[oldest - 1].reader + 1;
@@ -146,19 +156,6 @@ static uint32_t countCarried(const StreamSchedule &schedule, uint64_t window) {
     ++count;
   }
   return 0; // all of it: that would be resident in disguise
-}
-
-std::vector<StreamRange>
-PlacementModel::carriedRanges(const Choice &choice) const {
-  std::vector<StreamRange> ranges;
-  if (const EntryInfo *entry = choice.wraps ? mainEntry() : nullptr) {
-    StreamSchedule plan = scheduleOnce(*entry, choice);
-    uint32_t count = countCarried(plan, choice.window);
-    for (uint32_t i = 0; i < count; ++i) {
-      llvm::append_range(ranges, plan.groups[i].ranges);
-    }
-  }
-  return ranges;
 }
 
 /// Whether the groups at the beginning copy just these ranges; how many do.
@@ -246,21 +243,34 @@ static void number(StreamSchedule &out) {
   out.newSteps = numbering.index;
 }
 
-StreamSchedule PlacementModel::schedule(const EntryInfo &entry,
-                                        const Choice &choice) const {
-  StreamSchedule out = scheduleOnce(entry, choice);
+Streaming PlacementModel::stream(const Choice &choice) const {
+  Streaming out;
+  if (entries.empty()) {
+    return out;
+  }
+  Prefetch main = choice.prefetches[mainEntry()];
   if (choice.wraps) {
-    std::vector<StreamRange> ranges = carriedRanges(choice);
-    if (std::optional<uint32_t> groups = matching(out, ranges)) {
-      out.carried = *groups;
-      if (out.carried != 0) {
-        addRefills(out, choice.window);
-      }
-    } else {
-      out.kept = std::move(ranges);
+    StreamSchedule plan = scheduleOnce(entries[mainEntry()], choice.resident,
+                                       main, main, out.carried);
+    uint32_t count = countCarried(plan, main.window);
+    for (uint32_t i = 0; i < count; ++i) {
+      llvm::append_range(out.carried, plan.groups[i].ranges);
     }
   }
-  number(out);
+  for (auto [entry, prefetch] : llvm::zip_equal(entries, choice.prefetches)) {
+    StreamSchedule plan =
+        scheduleOnce(entry, choice.resident, prefetch, main, out.carried);
+    if (std::optional<uint32_t> groups = matching(plan, out.carried)) {
+      plan.carried = *groups;
+      if (plan.carried != 0) {
+        addRefills(plan, prefetch.window);
+      }
+    } else {
+      plan.kept = out.carried;
+    }
+    number(plan);
+    out.schedules.push_back(std::move(plan));
+  }
   return out;
 }
 

@@ -161,8 +161,7 @@ static std::vector<plan::DiskWay> allWays(bool direct) {
   return ways;
 }
 
-std::vector<plan::DiskWay> measureDisk(const FileRange &range, double glance,
-                                       double sustained) {
+DiskRates measureDisk(const FileRange &range, double glance, double sustained) {
   if (range.first >= range.last) {
     return {};
   }
@@ -193,12 +192,14 @@ std::vector<plan::DiskWay> measureDisk(const FileRange &range, double glance,
         });
     const auto index = static_cast<size_t>(best - ways.begin());
     if (known[index]) {
-      break;
+      plan::DiskWay again = *best;
+      measure(again, sustained);
+      return {std::move(ways), again.bytesPerSecond};
     }
     known[index] = true;
-    measure(*best, sustained);
+    measure(*best, sustained / 3);
   }
-  return ways;
+  return {};
 }
 
 double measureCached(const FileRange &range, double seconds) {

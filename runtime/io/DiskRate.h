@@ -29,11 +29,17 @@ struct FileRange {
   uint64_t last = 0;
 };
 
+struct DiskRates {
+  std::vector<plan::DiskWay> ways;
+  /// Of the best way, measured anew after it was chosen: what came out first
+  /// of many was lucky besides. 0 if every read fails.
+  double bytesPerSecond = 0;
+};
+
 /// Every way that this machine allows, with at most 32 MiB of buffers: about
-/// `glance` seconds each, and the engine's own and those that come out first
-/// `sustained` seconds. Ways that fail are left out.
-std::vector<plan::DiskWay> measureDisk(const FileRange &range, double glance,
-                                       double sustained);
+/// `glance` seconds each, those that come out first a third of `sustained`, the
+/// engine's own and the best one `sustained`. Ways that fail are left out.
+DiskRates measureDisk(const FileRange &range, double glance, double sustained);
 
 /// Bytes per second of reading the range through the page cache when it is
 /// there already, by one thread and by two; the best. 0 if that fails.

@@ -23,7 +23,7 @@ double tool::probeLink(const WeightsSource &source, uint64_t bytes,
   if (fstat(source.fd, &info) != 0) {
     return 0;
   }
-  constexpr double kGlance = 0.05, kSustained = 0.6; // seconds
+  constexpr double kGlance = 0.05, kSustained = 1.5; // seconds
   io::FileRange range;
   range.first = (source.base + 4095) / 4096 * 4096;
   range.last = static_cast<uint64_t>(info.st_size);
@@ -33,10 +33,7 @@ double tool::probeLink(const WeightsSource &source, uint64_t bytes,
   range.last = std::max(range.first, range.last / 4096 * 4096);
   range.files.buffered = io::reopen(source.fd, source.path, O_RDONLY);
   range.files.direct = io::openDirect(source.fd).fd;
-  double best = 0;
-  for (const plan::DiskWay &way : io::measureDisk(range, kGlance, kSustained)) {
-    best = std::max(best, way.bytesPerSecond);
-  }
+  double best = io::measureDisk(range, kGlance, kSustained).bytesPerSecond;
   if (method == io::Method::Cached) {
     best = std::max(best, io::measureCached(range, kGlance));
   }

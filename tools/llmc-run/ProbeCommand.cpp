@@ -109,7 +109,7 @@ static Result<plan::DiskHardware> probeDisk(const ProbeOptions &options) {
     return Error{ErrorCode::FileNotFound,
                  options.folder + ": " + code.message()};
   }
-  const uint64_t bytes = uint64_t(options.quick ? 64 : 512) << 20;
+  const uint64_t bytes = uint64_t(options.quick ? 256 : 512) << 20;
   Result<ScratchFile> file = ScratchFile::create(disk.path, bytes);
   if (!file) {
     return file.error();
@@ -118,14 +118,13 @@ static Result<plan::DiskHardware> probeDisk(const ProbeOptions &options) {
   range.files.buffered = file->fd;
   range.files.direct = io::openDirect(file->fd).fd;
   range.last = bytes;
-  disk.ways = io::measureDisk(range, options.quick ? 0.04 : 0.1,
-                              options.quick ? 0.2 : 1.0);
+  io::DiskRates rates = io::measureDisk(range, options.quick ? 0.04 : 0.1,
+                                        options.quick ? 1.0 : 2.0);
+  disk.ways = std::move(rates.ways);
+  disk.bytesPerSecond = rates.bytesPerSecond;
   disk.latencySeconds = io::measureLatency(range, options.quick ? 50 : 500);
   if (range.files.direct >= 0) {
     close(range.files.direct);
-  }
-  for (const plan::DiskWay &way : disk.ways) {
-    disk.bytesPerSecond = std::max(disk.bytesPerSecond, way.bytesPerSecond);
   }
   if (disk.bytesPerSecond == 0) {
     return Error{ErrorCode::TransferFailed,
