@@ -60,7 +60,7 @@ struct DiskWay {
 
 struct DiskHardware {
   std::string path;                     // the folder that was measured
-  double bytesPerSecond = 0;            // the best of `ways`
+  double bytesPerSecond = 0;            // of the best of `ways`, measured anew
   std::optional<double> latencySeconds; // of one read of 4 KiB
   std::optional<int64_t> numaNode;
   std::vector<DiskWay> ways;

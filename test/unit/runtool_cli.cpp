@@ -318,7 +318,9 @@ TEST(RuntoolCli, ProbeWritesAProfileThatCanBeRead) {
   for (const plan::DiskWay &way : profile->disk->ways) {
     best = std::max(best, way.bytesPerSecond);
   }
-  EXPECT_EQ(profile->disk->bytesPerSecond, best);
+  // Of the best way, but measured once more: alike, not equal.
+  EXPECT_GT(profile->disk->bytesPerSecond, best / 4);
+  EXPECT_LT(profile->disk->bytesPerSecond, best * 4);
   // The scratch file is gone.
   size_t files = 0;
   for (const auto &item : std::filesystem::directory_iterator(folder / ".")) {
