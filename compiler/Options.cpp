@@ -38,6 +38,8 @@ std::string CompileOptions::str() const {
                           : " --kv-resident " +
                                 (kvResident < 0 ? std::string("auto")
                                                 : std::to_string(kvResident));
+  out += kvWindow == 0 ? "" : " --kv-window " + std::to_string(kvWindow);
+  out += kvSink == 0 ? "" : " --kv-sink " + std::to_string(kvSink);
   out += allLogits ? " --logits all" : " --logits last";
   out += quantize == Quantize::Int8 ? " --quantize int8" : " --quantize none";
   out += policy == Policy::Naive ? " --policy naive" : " --policy planned";

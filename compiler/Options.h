@@ -51,6 +51,10 @@ struct CompileOptions {
   /// Tokens of each KV cache that stay on the device; -1: all of them, -2: all
   /// of them unless the budget cannot be met that way, then the most that can.
   int64_t kvResident = -1;
+  /// Tokens that attention sees: the last ones and, beside these, the first
+  /// ones. 0: all, none.
+  int64_t kvWindow = 0;
+  int64_t kvSink = 0;
   Quantize quantize = Quantize::None;
   Policy policy = Policy::Planned;
   bool reorder = true; // false: steps stay in the model's own order

@@ -118,6 +118,8 @@ Result<Scheduled> schedule(mlir::MLIRContext &context,
   GraphPipelineOptions graphOptions;
   graphOptions.context = out.model.info.context;
   graphOptions.kvType = options.kvType;
+  graphOptions.kvWindow = options.kvWindow;
+  graphOptions.kvSink = options.kvSink;
   graphOptions.allLogits = options.allLogits;
   graphOptions.quantize = options.quantize == Quantize::Int8 ? "int8" : "none";
   auto failed = [&](auto build, const char *stage) -> std::optional<Error> {

@@ -98,6 +98,24 @@ def LastLogitsPass : Pass<"last-logits", "::mlir::ModuleOp"> {
   let dependentDialects = ["::llmc::graph::GraphDialect"];
 }
 
+def LimitStatePass : Pass<"limit-state", "::mlir::ModuleOp"> {
+  let summary = "Attention over caches sees a window and the first tokens; states shrink to it";
+  let description = [{
+    Where only attention reads a cache, its window becomes `window`, and it also
+    sees the first `sink` tokens. A window of the model's own that is no larger
+    stays, without sinks. The state becomes a ring of blocks that holds the
+    window and what one entry can add (CacheLimits.h), where that is less:
+
+        graph.attention %q, %k, %v {window = 0 ..}
+                            =>  {window = 256, graph.limit = array<i64: 4, 1> ..}
+  }];
+  let options = [
+    Option<"window", "window", "int64_t", "0", "Tokens; 0: all">,
+    Option<"sink", "sink", "int64_t", "0", "First tokens that stay in sight">
+  ];
+  let dependentDialects = ["::llmc::graph::GraphDialect"];
+}
+
 def QuantizeWeightsPass : Pass<"quantize-weights", "::mlir::ModuleOp"> {
   let summary = "Linear layers with int8 weights, one scale per output";
   let options = [

@@ -42,6 +42,12 @@ void buildGraphPipeline(OpPassManager &pm,
     pm.addPass(createLastLogitsPass());
   }
 
+  // After the last pass that makes attention anew.
+  LimitStatePassOptions limit;
+  limit.window = options.kvWindow;
+  limit.sink = options.kvSink;
+  pm.addPass(createLimitStatePass(limit));
+
   // Quantize before fusing: bias and activation fuse into either product.
   QuantizeWeightsPassOptions quantize;
   quantize.type = options.quantize;

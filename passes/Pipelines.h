@@ -24,6 +24,14 @@ struct GraphPipelineOptions
       llvm::cl::desc("Element type of states: auto (the model's), f32, f16, "
                      "bf16"),
       llvm::cl::init("auto")};
+  Option<int64_t> kvWindow{
+      *this, "kv-window",
+      llvm::cl::desc("Tokens that attention over a state sees; 0: all"),
+      llvm::cl::init(0)};
+  Option<int64_t> kvSink{
+      *this, "kv-sink",
+      llvm::cl::desc("First tokens that it sees beside its window"),
+      llvm::cl::init(0)};
   Option<bool> allLogits{
       *this, "all-logits",
       llvm::cl::desc("Keep the logits of every position, not only the last"),

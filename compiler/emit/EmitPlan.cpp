@@ -161,6 +161,10 @@ private:
       state.capacity = static_cast<int64_t>(op.getCapacity());
       state.blockTokens = static_cast<int64_t>(op.getBlockTokens());
       state.buffer = buffers.lookup(op.getBuffer());
+      if (std::optional<ArrayRef<int64_t>> ring = op.getRing()) {
+        state.sinkBlocks = (*ring)[0];
+        state.ringBlocks = (*ring)[1];
+      }
       if (op.getSpill()) {
         state.spill = buffers.lookup(*op.getSpill());
         state.residentBlocks =

@@ -1,6 +1,7 @@
 //===- GraphDialect.cpp - Registration and attribute checks ----*- C++ -*-===//
 
 #include "dialects/graph/GraphDialect.h"
+#include "dialects/graph/CacheLimits.h"
 #include "dialects/graph/CacheSlices.h"
 #include "dialects/graph/GraphDims.h"
 #include "dialects/graph/GraphOps.h"
@@ -114,6 +115,26 @@ LogicalResult verifyCacheSlices(Operation *op, Attribute attr) {
   return success();
 }
 
+LogicalResult verifyCacheLimits(Operation *op, StringRef name, Attribute attr) {
+  bool isRing = name == kRingAttr;
+  auto attention = dyn_cast<AttentionOp>(op);
+  if (isRing ? !isa<StateOp>(op)
+             : !attention || !isa<CacheType>(attention.getK().getType()) ||
+                   attention.getWindow() < 1) {
+    return op->emitOpError()
+           << "'" << name << "' is an attribute of "
+           << (isRing ? "a graph.state"
+                      : "a graph.attention over caches with a window");
+  }
+  auto pair = dyn_cast<DenseI64ArrayAttr>(attr);
+  if (!pair || pair.size() != 2 || pair[0] < 0 || pair[1] < (isRing ? 1 : 0)) {
+    return op->emitOpError() << "'" << name << "' must be array<i64: "
+                             << (isRing ? "BLOCKS, RING" : "SINKS, BLOCKS")
+                             << ">, found " << attr;
+  }
+  return success();
+}
+
 LogicalResult GraphDialect::verifyOperationAttribute(Operation *op,
                                                      NamedAttribute attr) {
   StringRef name = attr.getName();
@@ -154,6 +175,9 @@ LogicalResult GraphDialect::verifyOperationAttribute(Operation *op,
   }
   if (name == kSlicesAttr) {
     return verifyCacheSlices(op, attr.getValue());
+  }
+  if (name == kLimitAttr || name == kRingAttr) {
+    return verifyCacheLimits(op, name, attr.getValue());
   }
   if (name == kNameAttr && !isa<StringAttr>(attr.getValue())) {
     return op->emitOpError("'graph.name' must be a string");

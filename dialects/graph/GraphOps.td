@@ -467,7 +467,8 @@ def Graph_RopeOp : Graph_Op<"rope", [Pure]> {
   let hasVerifier = 1;
 }
 
-// Keys and values in one state: the attribute of CacheSlices.h.
+// Keys and values in one state: the attribute of CacheSlices.h. Caches that
+// forget: those of CacheLimits.h.
 def Graph_AttentionOp : Graph_Op<"attention", [Pure, AttrSizedOperandSegments]> {
   let summary = "softmax(scale * q k^T + bias) v, block-wise, GQA by head index";
   let description = [{

@@ -236,6 +236,10 @@ LogicalResult StateOp::verify() {
       !positive(getBlockTokens())) {
     return emitOpError("dimensions must be positive");
   }
+  if (std::optional<ArrayRef<int64_t>> ring = getRing();
+      ring && (ring->size() != 2 || (*ring)[0] < 0 || (*ring)[1] < 1)) {
+    return emitOpError("a ring is the number of blocks before it and in it");
+  }
   return success();
 }
 

@@ -77,17 +77,19 @@ def Plan_StateOp : Plan_Op<"state", [Symbol]> {
         plan.state @past.0.key buffer @state.past.0.key f32[1, 4 | 512 by 16 | 8] output "present.0.key"
     outer dims | capacity in tokens, by tokens per block | inner dims. Of a
     spilled state `buffer` holds the first `resident` blocks and the buffer
-    `spill`, of the disk tier, the others.
+    `spill`, of the disk tier, the others. With a ring, `buffer` holds as many
+    blocks as it says: those before the ring, and those of the ring.
   }];
   let arguments = (ins SymbolNameAttr:$sym_name, FlatSymbolRefAttr:$buffer,
       StrAttr:$dtype, DenseI64ArrayAttr:$outer, I64Attr:$capacity,
       I64Attr:$block_tokens, DenseI64ArrayAttr:$inner, StrAttr:$input_name,
       StrAttr:$output_name, OptionalAttr<FlatSymbolRefAttr>:$spill,
-      OptionalAttr<I64Attr>:$resident_blocks);
+      OptionalAttr<I64Attr>:$resident_blocks,
+      OptionalAttr<DenseI64ArrayAttr>:$ring);
   let assemblyFormat = [{
     $sym_name `buffer` $buffer $dtype `outer` $outer `capacity` $capacity
     `by` $block_tokens `inner` $inner `input` $input_name `output` $output_name
-    (`resident` $resident_blocks^)? (`spill` $spill^)? attr-dict
+    (`resident` $resident_blocks^)? (`spill` $spill^)? (`ring` $ring^)? attr-dict
   }];
   let hasVerifier = 1;
 }

@@ -192,7 +192,9 @@ static uint64_t restoredBytes(planir::RestoreOp restore, planir::EntryOp entry,
   if (!buffer || past == values.end()) {
     return 0;
   }
-  uint64_t block = buffer.getSize() / state.getResidentBlocks().value_or(1);
+  // Behind the resident blocks lies the one that is being filled.
+  uint64_t block =
+      buffer.getSize() / (state.getResidentBlocks().value_or(0) + 1);
   uint64_t filled =
       (static_cast<uint64_t>(past->second) + state.getBlockTokens() - 1) /
       state.getBlockTokens();

@@ -1,5 +1,6 @@
 //===- LowerState.cpp - KV caches, attention, rotary embedding -*- C++ -*-===//
 
+#include "dialects/graph/CacheLimits.h"
 #include "dialects/graph/CacheSlices.h"
 #include "passes/memory/Lowering.h"
 
@@ -68,6 +69,9 @@ LogicalResult EntryLowering::lowerKvAppend(graph::KvAppendOp op) {
   numbers.params = {position};
   numbers.ints = {static_cast<int64_t>(state.getBlockTokens()),
                   static_cast<int64_t>(state.getAxis())};
+  if (std::optional<graph::CacheRing> ring = graph::getCacheRing(state)) {
+    numbers.ints.insert(numbers.ints.end(), {0, ring->sinkBlocks});
+  }
   return launch(op, plan::KernelId::KvAppend, {read(*value), update(*target)},
                 std::move(numbers));
 }
@@ -159,8 +163,14 @@ LogicalResult EntryLowering::lowerAttention(graph::AttentionOp op) {
                   op.getBias() != nullptr,
                   op.getSinks() != nullptr,
                   blockTokens};
-  if (slices) {
-    numbers.ints.insert(numbers.ints.end(), {count, slices->k, slices->v});
+  std::optional<graph::CacheLimit> limit = graph::getCacheLimit(op);
+  if (slices || limit) {
+    graph::CacheSlices which = slices.value_or(graph::CacheSlices());
+    numbers.ints.insert(numbers.ints.end(), {count, which.k, which.v});
+  }
+  if (limit) {
+    numbers.ints.insert(numbers.ints.end(),
+                        {limit->sinkTokens, limit->sinkBlocks});
   }
   numbers.floats = {op.getScale().convertToDouble(),
                     op.getSoftcap().convertToDouble()};

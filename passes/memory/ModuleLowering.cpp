@@ -3,6 +3,8 @@
 
 #include "passes/memory/Lowering.h"
 
+#include "dialects/graph/CacheLimits.h"
+
 #include "runtime/plan/Plan.h"
 
 #include "llvm/ADT/StringExtras.h"
@@ -340,9 +342,15 @@ FailureOr<View> ModuleLowering::state(Operation *user, graph::StateOp op) {
   auto blockTokens = static_cast<int64_t>(op.getBlockTokens());
   int64_t capacity = type.getDimSize(axis);
   auto &[made, buffer] = states[op];
+  std::optional<graph::CacheRing> ring = graph::getCacheRing(op);
+  graph::Dims dims = staticDims(type);
+  int64_t blocks = (capacity + blockTokens - 1) / blockTokens;
+  if (ring) {
+    blocks = ring->sinkBlocks + ring->ringBlocks;
+    dims[axis] = blocks * blockTokens;
+  }
   if (!made) {
     uint64_t perToken = *size / static_cast<uint64_t>(capacity);
-    int64_t blocks = (capacity + blockTokens - 1) / blockTokens;
     buffer =
         makeBuffer("state." + op.getSymName(), Kind::State,
                    perToken * static_cast<uint64_t>(blocks * blockTokens), "");
@@ -357,9 +365,9 @@ FailureOr<View> ModuleLowering::state(Operation *user, graph::StateOp op) {
         builder.getI64IntegerAttr(blockTokens),
         builder.getDenseI64ArrayAttr(shape.drop_front(axis + 1)),
         op.getInputNameAttr(), op.getOutputNameAttr(), FlatSymbolRefAttr(),
-        IntegerAttr());
+        IntegerAttr(), op->getAttrOfType<DenseI64ArrayAttr>(graph::kRingAttr));
   }
-  return View{buffer, 0, *stored, staticDims(type)};
+  return View{buffer, 0, *stored, std::move(dims)};
 }
 
 } // namespace llmc::lowering

@@ -92,8 +92,9 @@ private:
   }
 
   bool mayCut(StateOp state) const {
-    return state.getBlockTokens() % kKeys == 0 &&
-           residentBlocks(state) < blocksOf(state);
+    // The block that is being filled takes the room of one.
+    return state.getBlockTokens() % kKeys == 0 && !state.getRing() &&
+           residentBlocks(state) + 1 < blocksOf(state);
   }
 
   SmallVector<StateOp> cutInOrder() {
@@ -171,7 +172,9 @@ private:
       }
       // Both or none, and in the same windows.
       StateOp first = use.states.front(), last = use.states.back();
-      bool good = first.getCapacity() == last.getCapacity() &&
+      // Parts of attention know no sinks.
+      bool good = use.attention.getInts()->size() <= 10 &&
+                  first.getCapacity() == last.getCapacity() &&
                   first.getBlockTokens() == last.getBlockTokens();
       for (StateOp state : use.states) {
         good &= mayCut(state) && !refused.contains(state);
@@ -225,7 +228,7 @@ private:
                                 (blocks - resident) * block, {});
     below.setOffsetAttr(number(fileEnd));
     fileEnd = llvm::alignTo(fileEnd + below.getSize(), kFileAlignment);
-    buffer.setSizeAttr(number(resident * block));
+    buffer.setSizeAttr(number((resident + 1) * block));
     state.setSpillAttr(FlatSymbolRefAttr::get(below.getSymNameAttr()));
     state.setResidentBlocksAttr(number(resident));
   }

@@ -272,6 +272,7 @@ private:
     double kvHeads = std::max(dim(1, lead + 1), 1.0);
     double depth = dim(0, 3) + dim(2, lead + 3);
     int64_t tokens = launch.params.empty() ? 0 : launch.params[0];
+    int64_t sinks = launch.ints.size() == 12 ? integer(10) : 0;
     // A part of an attention sees the keys of its window only.
     bool isPart = launch.ints.size() == 13;
     int64_t low = isPart ? integer(10) : 0;
@@ -286,6 +287,10 @@ private:
       int64_t end = isCausal ? std::min(tokens, position + 1) : tokens;
       int64_t begin =
           window > 0 ? std::max<int64_t>(0, position - window + 1) : 0;
+      if (int64_t beside = std::min(sinks, begin)) {
+        seen += static_cast<double>(beside);
+        weighed += static_cast<double>((beside + kKeys - 1) / kKeys * kKeys);
+      }
       begin = std::max(begin, low);
       end = std::min(end, high);
       seen += static_cast<double>(std::max<int64_t>(end - begin, 0));
@@ -303,6 +308,10 @@ private:
     work.rows = heads / kvHeads * static_cast<double>(queries);
     move(1, batch * kvHeads * static_cast<double>(tokens - first) * depth *
                 bits(1) / 8);
+    if (sinks > 0) {
+      move(1, batch * kvHeads * static_cast<double>(std::min(sinks, first)) *
+                  depth * bits(1) / 8);
+    }
     for (size_t i = 0; i < launch.operands.size(); ++i) {
       if (i != 1 && i != 2) {
         move(i, bytes(i));

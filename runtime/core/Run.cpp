@@ -7,6 +7,7 @@
 
 #include "runtime/core/Float.h"
 #include "runtime/core/Session.h"
+#include "runtime/plan/CheckKernels.h"
 
 #include <algorithm>
 #include <cstring>
@@ -370,6 +371,12 @@ Result<NamedTensor> Session::gatherState(uint32_t index, const Port &port,
   const uint64_t outerCount = elementCount(state.outer);
   const auto blockTokens = static_cast<uint64_t>(state.blockTokens);
   const uint8_t *base = bufferAddress(thePlan, state.buffer, memory);
+  if (state.ringBlocks != 0 && tokens > tokensOf(state)) {
+    return {ErrorCode::Unsupported,
+            "the state '" + state.name + "' has " + std::to_string(tokens) +
+                " tokens, of which it keeps a window only; compile without "
+                "--kv-window to see all of it"};
+  }
   if (!base || tokens > state.capacity || blockTokens == 0) {
     return {ErrorCode::PlanUnsafe,
             "the state '" + state.name + "' does not fit its buffer"};

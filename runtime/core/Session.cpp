@@ -165,8 +165,8 @@ Result<void> Session::openWeights(const SessionOptions &options) {
 }
 
 Result<void> Session::openSpill(const SessionOptions &options) {
-  Result<std::unique_ptr<SpillFile>> made =
-      SpillFile::create(thePlan, options.spillFolder, options.spillWrite);
+  Result<std::unique_ptr<SpillFile>> made = SpillFile::create(
+      thePlan, memory, options.spillFolder, options.spillWrite);
   if (!made) {
     return made.error();
   }

@@ -40,6 +40,7 @@ static int openUnnamed(const std::string &folder) {
 }
 
 Result<std::unique_ptr<SpillFile>> SpillFile::create(const plan::Plan &plan,
+                                                     const TierMemory &memory,
                                                      const std::string &folder,
                                                      WriteHook hook) {
   std::unique_ptr<SpillFile> spill(new SpillFile());
@@ -56,7 +57,14 @@ Result<std::unique_ptr<SpillFile>> SpillFile::create(const plan::Plan &plan,
     mine.firstBlock = static_cast<uint64_t>(state.residentBlocks);
     mine.blockBytes = plan::blockBytes(state).value_or(0);
     mine.tokens = static_cast<uint64_t>(state.blockTokens);
-    mine.tail.resize(mine.blockBytes);
+    const uint64_t tailAt = mine.firstBlock * mine.blockBytes;
+    uint8_t *base = bufferAddress(plan, state.buffer, memory);
+    if (!base || plan.buffers[state.buffer].size < tailAt + mine.blockBytes) {
+      return Error{ErrorCode::PlanUnsafe,
+                   "state '" + state.name +
+                       "' has no room for the block that is being filled"};
+    }
+    mine.tail = base + tailAt;
     bytes = std::max(bytes, below.offset + below.size);
   }
   if (bytes == 0) {
@@ -110,7 +118,7 @@ SpillFile::Piece SpillFile::restore(const Action &action) const {
   if (blocks != 0 &&
       action.firstBlock + action.moveEnd - 1 == state.tailBlock) {
     --blocks;
-    std::memcpy(action.target + blocks * state.blockBytes, state.tail.data(),
+    std::memcpy(action.target + blocks * state.blockBytes, state.tail,
                 state.blockBytes);
   }
   return {offsetOf(action), blocks * state.blockBytes};
@@ -152,7 +160,7 @@ WriteFailure SpillFile::spill(const Action &action) {
   }
   if (full < end) {
     state.tailBlock = end - 1;
-    std::memcpy(state.tail.data(), data, state.blockBytes);
+    std::memcpy(state.tail, data, state.blockBytes);
   }
   return {};
 }
@@ -167,7 +175,7 @@ Result<void> SpillFile::read(uint32_t index, uint64_t block,
                              uint8_t *target) const {
   const State &state = states[index];
   if (block == state.tailBlock) {
-    std::memcpy(target, state.tail.data(), state.blockBytes);
+    std::memcpy(target, state.tail, state.blockBytes);
     return {};
   }
   uint64_t done = 0;

@@ -7,8 +7,9 @@
 //
 // An unlinked temporary file, gone with the process, whose room is reserved
 // when it is made. Full blocks are written to it once, when their last token
-// comes; a block that is not full yet, the tail of its state, is kept in
-// memory, so that a token costs a copy of one block and no write.
+// comes; a block that is not full yet, the tail of its state, is kept in the
+// last block of the state's buffer, so that a token costs a copy of one block
+// and no write.
 //
 // What may be in the file or a tail beyond `past` is of no use to anybody: a
 // block is whole there as soon as `past` has moved beyond it.
@@ -48,10 +49,13 @@ public:
       std::function<ssize_t(int fd, const void *data, size_t, off_t)>;
 
   /// Makes the file in `folder` (empty: $TMPDIR, or /tmp) with room for all
-  /// states that spill; nullptr if none does. NoSpace with the bytes needed and
-  /// available if the disk has no room.
-  static Result<std::unique_ptr<SpillFile>>
-  create(const plan::Plan &plan, const std::string &folder, WriteHook hook);
+  /// states that spill; nullptr if none does. `memory` must outlive it.
+  /// PlanUnsafe if a state's buffer lies outside of it. NoSpace with the bytes
+  /// needed and available if the disk has no room.
+  static Result<std::unique_ptr<SpillFile>> create(const plan::Plan &plan,
+                                                   const TierMemory &memory,
+                                                   const std::string &folder,
+                                                   WriteHook hook);
   ~SpillFile();
   SpillFile(const SpillFile &) = delete;
   SpillFile &operator=(const SpillFile &) = delete;
@@ -90,7 +94,7 @@ private:
     uint64_t blockBytes = 0;
     uint64_t tokens = 0; // per block
     uint64_t tailBlock = UINT64_MAX;
-    std::vector<uint8_t> tail;
+    uint8_t *tail = nullptr; // a block
   };
 
   SpillFile() = default;

@@ -7,7 +7,9 @@
 #ifndef LLMC_RUNTIME_KERNELS_KERNEL_H
 #define LLMC_RUNTIME_KERNELS_KERNEL_H
 
-#include "runtime/plan/Plan.h"
+#include "runtime/plan/DType.h"
+#include "runtime/plan/KernelId.h"
+#include "runtime/plan/Packing.h"
 
 #include <cstddef>
 #include <cstdint>

@@ -68,6 +68,17 @@ uint64_t blocksOf(const State &state) {
              : (uint64_t(state.capacity) - 1) / uint64_t(state.blockTokens) + 1;
 }
 
+uint64_t placesOf(const State &state) {
+  return state.ringBlocks == 0
+             ? blocksOf(state)
+             : uint64_t(state.sinkBlocks) + uint64_t(state.ringBlocks);
+}
+
+int64_t tokensOf(const State &state) {
+  return state.ringBlocks == 0 ? state.capacity
+                               : int64_t(placesOf(state)) * state.blockTokens;
+}
+
 static std::optional<uint64_t> bytesOfBlocks(const State &state,
                                              uint64_t blocks) {
   uint64_t elements = blocks;
@@ -86,8 +97,8 @@ std::optional<uint64_t> blockBytes(const State &state) {
 
 std::optional<uint64_t> stateBytes(const State &state) {
   return bytesOfBlocks(state, state.spill == kNone
-                                  ? blocksOf(state)
-                                  : uint64_t(state.residentBlocks));
+                                  ? placesOf(state)
+                                  : uint64_t(state.residentBlocks) + 1);
 }
 
 std::optional<uint64_t> spilledBytes(const State &state) {

@@ -69,9 +69,14 @@ std::optional<Polynomial> tensorSize(const EntryPolynomials &polynomials,
 
 /// The bytes of one block of a state; nullopt on overflow.
 std::optional<uint64_t> blockBytes(const State &state);
-/// Blocks of a state, resident or not.
+/// Blocks of a state, resident or not; of one with a ring as if it had none.
 uint64_t blocksOf(const State &state);
-/// The bytes of a state's buffer: whole blocks. nullopt on overflow.
+/// Blocks that have a place: with a ring fewer.
+uint64_t placesOf(const State &state);
+/// The token axis of an operand that is the whole of the state.
+int64_t tokensOf(const State &state);
+/// The bytes of a state's buffer: whole blocks, with the one that is being
+/// filled if some lie below. nullopt on overflow.
 std::optional<uint64_t> stateBytes(const State &state);
 /// The bytes of what is spilled.
 std::optional<uint64_t> spilledBytes(const State &state);

@@ -100,6 +100,12 @@ Result<void> checkBuffers(const Plan &plan) {
                     " of kind " + std::string(name(buffer.kind)) +
                     ", or shares it");
     }
+    if (state.ringBlocks != 0 &&
+        (placesOf(state) >= blocksOf(state) || state.spill != kNone)) {
+      return unsafe("state '" + state.name + "' of " + number(blocksOf(state)) +
+                    " blocks has places for " + number(placesOf(state)) +
+                    " of them: it must have fewer, and spill none");
+    }
     if (state.spill == kNone) {
       continue;
     }

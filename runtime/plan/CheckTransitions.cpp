@@ -7,6 +7,8 @@
 
 #include "runtime/plan/CheckTransitions.h"
 
+#include "runtime/plan/Bounds.h"
+#include "runtime/plan/CheckKernels.h"
 #include "runtime/plan/Report.h"
 #include "runtime/plan/Validate.h"
 
@@ -144,6 +146,17 @@ Result<void> TokenCheck::append(size_t index, const Step &step) {
   }
   std::optional<Polynomial> end = Polynomial::add(
       position, polynomials[step.operands[0].dims[state.outer.size()]]);
+  if (state.ringBlocks != 0) {
+    std::optional<Polynomial> most =
+        entry.newTokens == kNone
+            ? std::nullopt
+            : Polynomial::add(past, polynomials[entry.newTokens]);
+    if (!end || !most || !polynomials.atMost(*end, *most)) {
+      return unsafe(describeStep(entry, index) +
+                    ": writes more tokens into the ring of state '" +
+                    state.name + "' than the entry says that it adds");
+    }
+  }
   if (end && polynomials.atMost(position, filled[which]) &&
       polynomials.atMost(filled[which], *end)) {
     filled[which] = std::move(*end);
@@ -160,6 +173,18 @@ Result<void> TokenCheck::read(size_t index, const Step &step,
                   polynomials.text(tokens) + " tokens of state '" +
                   plan.states[which].name + "', of which only " +
                   polynomials.text(filled[which]) + " are written by then");
+  }
+  if (plan.states[which].ringBlocks != 0) {
+    // The first row must not stand before past: its window would reach tokens
+    // that are overwritten.
+    const Operand &rows = step.operands[0];
+    std::optional<Polynomial> first = Polynomial::add(
+        past, polynomials[rows.dims[step.ints[0] == 0 ? 2 : 1]]);
+    if (!first || !polynomials.atMost(*first, tokens)) {
+      return unsafe(describeStep(entry, index) + ": rows before token " +
+                    polynomials.text(past) + " read the ring of state '" +
+                    plan.states[which].name + "'");
+    }
   }
   return {};
 }
@@ -332,6 +357,51 @@ Result<uint64_t> TokenCheck::run() {
 Result<uint64_t> checkTokens(const Plan &plan, const Entry &entry,
                              const EntryPolynomials &polynomials) {
   return TokenCheck(plan, entry, polynomials).run();
+}
+
+Result<void> checkRings(const Plan &plan) {
+  if (std::none_of(plan.states.begin(), plan.states.end(),
+                   [](const State &state) { return state.ringBlocks != 0; })) {
+    return {};
+  }
+  int64_t most = 1; // tokens that an entry adds
+  for (const Entry &entry : plan.entries) {
+    Result<EntryBounds> bounds = EntryBounds::compute(plan, entry);
+    if (!bounds) {
+      return bounds.error();
+    }
+    if (entry.newTokens != kNone) {
+      most = std::max(most, (*bounds)[entry.newTokens].upper);
+    }
+  }
+  for (const Entry &entry : plan.entries) {
+    for (size_t i = 0; i < entry.steps.size(); ++i) {
+      const Step &step = entry.steps[i];
+      if (step.kind != StepKind::Launch || step.kernel != KernelId::Attention) {
+        continue;
+      }
+      for (size_t n : {size_t(1), size_t(2)}) {
+        auto state = std::find_if(plan.states.begin(), plan.states.end(),
+                                  [&](const State &s) {
+                                    return s.buffer == step.operands[n].buffer;
+                                  });
+        if (state == plan.states.end() || state->ringBlocks == 0) {
+          continue;
+        }
+        int64_t ring = state->ringBlocks * state->blockTokens;
+        if (step.ints[3] < 1 || step.ints[3] > ring || most - 1 > ring ||
+            step.ints[3] + (most - 1) > ring) {
+          return unsafe(describeStep(entry, i) + ": a window of " +
+                        std::to_string(step.ints[3]) + " tokens of state '" +
+                        state->name + "', whose ring of " +
+                        std::to_string(ring) + " must also hold the " +
+                        std::to_string(most) +
+                        " that an entry may add, but one");
+        }
+      }
+    }
+  }
+  return {};
 }
 
 } // namespace llmc::plan

@@ -22,6 +22,12 @@
 //     complete whenever a run ends or stops: blocks that are written again keep
 //     the bytes of those tokens. The restores of a run come before the spills
 //     of the same blocks and, by the slot, are done before them.
+//     Of a state with a ring, a token is written over the one that is as many
+//     tokens older as the ring holds. An entry writes tokens below past + m,
+//     m the most that any entry adds, and the oldest token that any row reads
+//     in its window is past + 1 - window: so that no token is lost that any
+//     entry reads from the same `past`, the ring holds window + m - 1
+//     (checkRings).
 //   - its own inputs and what its own earlier steps wrote (CheckCoverage.h).
 // None of these depends on which entry came before or how far it got, so they
 // prove every pair.
@@ -48,6 +54,9 @@ Result<void> checkLasting(const Plan &plan);
 /// Returns the number of appends. The launches must have passed checkLaunch().
 Result<uint64_t> checkTokens(const Plan &plan, const Entry &entry,
                              const EntryPolynomials &polynomials);
+
+/// The rings of states are long enough for every attention of every entry.
+Result<void> checkRings(const Plan &plan);
 
 } // namespace llmc::plan
 

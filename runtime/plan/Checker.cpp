@@ -391,6 +391,9 @@ Result<Certificate> check(const Plan &plan) {
     transitions.cases += plan.entries.size() * (figures->steps + 1);
     certificate.entries.push_back(std::move(*figures));
   }
+  if (Result<void> good = checkRings(plan); !good) {
+    return good.error();
+  }
   return certificate;
 }
 

@@ -108,24 +108,26 @@ enum class KernelId : uint16_t {
   /// kSlice, vSlice. floats: scale, softcap (0: none). In place: q.
   ///
   /// A part of it: 13 ints, n (0: not sliced), kSlice, vSlice always there,
-  /// then
-  /// firstToken, isFirst, isLast. k and v then are windows of states, blocks
-  /// that hold the tokens [firstToken, firstToken + dimension of the token
-  /// axis); both are multiples of 64. What a part leaves to the next one lies
-  /// in
-  /// `carry`, f32 [as the first three of out, last of out + 2]. The parts of
-  /// one
-  /// attention go in ascending order, and together leave the bits that the
-  /// whole
-  /// would. Operands: q, k, v, opt bias, opt sinks, then -> carry of the first,
-  /// <-> carry of one between, carry, -> out of the last.
+  /// then firstToken, isFirst, isLast. k and v then are windows of states,
+  /// blocks that hold the tokens [firstToken, firstToken + dimension of the
+  /// token axis); both are multiples of 64. What a part leaves to the next one
+  /// lies in `carry`, f32 [as the first three of out, last of out + 2]. The
+  /// parts of one attention go in ascending order, and together leave the bits
+  /// that the whole would. Operands: q, k, v, opt bias, opt sinks, then ->
+  /// carry of the first, <-> carry of one between, carry, -> out of the last.
+  ///
+  /// Limited: 12 ints, n (0: not sliced), kSlice, vSlice always there, then
+  /// sinkTokens, sinkBlocks. Every row then also sees keys j < sinkTokens. k
+  /// and v are states of sinkBlocks blocks and a ring of the others, see State;
+  /// window is positive, and what a row sees lies in them.
   Attention = 14,
   /// Writes new tokens into a state. Operands: new [outer.., S, inner..],
   /// <-> state (block layout). params: position. ints: blockTokens, number of
   /// outer dims, and for a part of it firstToken: state then is a window that
   /// holds tokens [firstToken, firstToken + dimension of its token axis), both
   /// multiples of blockTokens, and only the new tokens that fall there are
-  /// written.
+  /// written. Into a state with a ring there are four: firstToken is 0, then
+  /// sinkBlocks.
   KvAppend = 15,
   /// Copies tokens [0, T) out of a state. Operands: state,
   /// -> out [outer.., T, inner..]. params: T. ints: blockTokens, number of

@@ -7,6 +7,8 @@
 
 #include "runtime/plan/KernelRules.h"
 
+#include "runtime/plan/CheckKernels.h"
+
 #include <algorithm>
 
 namespace llmc::plan {
@@ -185,7 +187,8 @@ bool LaunchRules::scatterInt(size_t index) {
          fail("unknown kind of scatter " + std::to_string(step.ints[index]));
 }
 
-const State *LaunchRules::stateOf(size_t operand, int64_t blockTokens) {
+const State *LaunchRules::stateOf(size_t operand, int64_t blockTokens,
+                                  int64_t sinkBlocks) {
   const Operand &view = step.operands[operand];
   auto it = std::find_if(
       plan.states.begin(), plan.states.end(),
@@ -196,7 +199,7 @@ const State *LaunchRules::stateOf(size_t operand, int64_t blockTokens) {
     return nullptr;
   }
   std::vector<int64_t> dims = it->outer;
-  dims.push_back(it->capacity);
+  dims.push_back(tokensOf(*it));
   dims.insert(dims.end(), it->inner.begin(), it->inner.end());
   bool same = dims.size() == rank(operand);
   for (size_t i = 0; same && i < dims.size(); ++i) {
@@ -210,6 +213,15 @@ const State *LaunchRules::stateOf(size_t operand, int64_t blockTokens) {
   }
   if (it->spill != kNone) {
     fail(what + ": state '" + it->name + "' is not all there");
+    return nullptr;
+  }
+  // A launch that knows a ring takes all blocks behind sinkBlocks for it, which
+  // changes nothing where they all have places of their own.
+  if (it->ringBlocks != 0 ? sinkBlocks != it->sinkBlocks
+                          : sinkBlocks >= int64_t(blocksOf(*it))) {
+    fail(what + ": the ring of state '" + it->name + "' starts at block " +
+         std::to_string(it->sinkBlocks) + ", the launch says " +
+         std::to_string(sinkBlocks));
     return nullptr;
   }
   if (blockTokens != it->blockTokens) {

@@ -94,7 +94,9 @@ private:
   bool scatterInt(size_t index);
 
   /// The state behind an operand, with matching dims, dtype and block size.
-  const State *stateOf(size_t operand, int64_t blockTokens);
+  /// `sinkBlocks`: what the launch says of its ring; -1 if it knows none.
+  const State *stateOf(size_t operand, int64_t blockTokens,
+                       int64_t sinkBlocks = -1);
   /// Whether an operand can be a window of a state from `firstToken` on, with
   /// `outer` dimensions before the tokens: the resident part of one, whole, or
   /// a slot. What the slot holds is CheckTransitions' to know.

@@ -220,9 +220,11 @@ bool LaunchRules::rope() {
 
 bool LaunchRules::attention() {
   bool isPart = step.ints.size() == 13;
-  bool sliced = step.ints.size() == 10 || (isPart && step.ints[7] != 0);
-  if ((!sliced && !isPart && !ints(7)) || !params(1) || !floats(2) ||
-      !flag(0) || !flag(1) || !flag(2) || !flag(4) || !flag(5)) {
+  bool isLimited = step.ints.size() == 12;
+  bool sliced =
+      step.ints.size() == 10 || ((isPart || isLimited) && step.ints[7] != 0);
+  if ((!sliced && !isPart && !isLimited && !ints(7)) || !params(1) ||
+      !floats(2) || !flag(0) || !flag(1) || !flag(2) || !flag(4) || !flag(5)) {
     return false;
   }
   bool fromState = step.ints[1] != 0;
@@ -234,6 +236,19 @@ bool LaunchRules::attention() {
   }
   if (!require(!sliced || fromState, "slices of k and v that are no states")) {
     return false;
+  }
+  if (isLimited) {
+    // That the ring is long enough is checkRings' to say: it takes all entries.
+    int64_t sinks = step.ints[10], blocks = step.ints[11];
+    int64_t room = 0;
+    if (!require(fromState && step.ints[3] > 0,
+                 "limited, but k and v are no states or there is no window") ||
+        !require(sinks >= 0 && blocks >= 0 && step.ints[6] > 0 &&
+                     !__builtin_mul_overflow(blocks, step.ints[6], &room) &&
+                     sinks <= room,
+                 "its first tokens do not lie before the ring")) {
+      return false;
+    }
   }
   size_t lead = sliced ? 1 : 0; // before [B, Hkv, ..] of k and v
   size_t next = 3;
@@ -289,8 +304,9 @@ bool LaunchRules::attention() {
       return false;
     }
   } else if (fromState) {
-    const State *k = stateOf(1, step.ints[6]);
-    const State *v = k == nullptr ? nullptr : stateOf(2, step.ints[6]);
+    int64_t ring = isLimited ? step.ints[11] : -1;
+    const State *k = stateOf(1, step.ints[6], ring);
+    const State *v = k == nullptr ? nullptr : stateOf(2, step.ints[6], ring);
     if (v == nullptr ||
         !require(k->outer.size() == lead + 2 && v->outer.size() == lead + 2,
                  "the token axis of k or v does not follow the heads") ||
@@ -320,7 +336,8 @@ bool LaunchRules::attention() {
 
 bool LaunchRules::kvAppend() {
   bool isPart = step.ints.size() == 3;
-  if ((!isPart && !ints(2)) || !params(1) || !operands(1, 1) ||
+  bool isRing = step.ints.size() == 4;
+  if ((!isPart && !isRing && !ints(2)) || !params(1) || !operands(1, 1) ||
       !minRank(0, 1) || !isRank(1, rank(0)) || !axisInt(1, rank(0))) {
     return false;
   }
@@ -332,12 +349,17 @@ bool LaunchRules::kvAppend() {
            sameDims(0, tokens + 1, 1, tokens + 1, rank(0) - tokens - 1) &&
            windowOf(1, tokens, step.ints[0], step.ints[2]);
   }
-  const State *state = stateOf(1, step.ints[0]);
+  const State *state =
+      stateOf(1, step.ints[0], isRing ? step.ints[3] : int64_t(-1));
   if (state == nullptr) {
     return false;
   }
   size_t axis = static_cast<size_t>(step.ints[1]);
   return require(axis == state->outer.size(), "not the state's token axis") &&
+         require(!isRing || step.ints[2] == 0, "a ring from the first token") &&
+         require(state->ringBlocks == 0 ||
+                     upper(0, axis) <= state->ringBlocks * state->blockTokens,
+                 "more tokens than the ring holds") &&
          sameDims(0, 0, 1, 0, axis) &&
          sameDims(0, axis + 1, 1, axis + 1, rank(0) - axis - 1) &&
          withinCapacity(step.params[0], step.operands[0].dims[axis],

@@ -15,6 +15,7 @@
 
 #include "runtime/plan/DType.h"
 #include "runtime/plan/KernelId.h"
+#include "runtime/plan/Packing.h"
 
 #include <array>
 #include <cstdint>
@@ -55,12 +56,6 @@ struct Buffer {
   uint32_t start = 0;
   uint32_t end = 0;
   uint32_t segment = kNone; // Weight: the segment that fills it at load
-};
-
-/// How a weight's bytes lie in its segment.
-enum class Packing : uint8_t {
-  Raw = 0,     // as in the model, row-major
-  Panel64 = 1, // [ceil(N/64)][K][64]: 64 outputs side by side, zero padded
 };
 
 /// A piece of the weights file. `hash` is the checksum of its packed bytes.
@@ -244,9 +239,13 @@ struct Entry {
 /// [outer..., capacity, inner...] that grows along its token axis. Stored as
 /// ceil(capacity / blockTokens) blocks, each one contiguous
 /// [outer..., blockTokens, inner...], so that a block can be moved as a whole.
-/// With `spill`, `buffer` holds the first `residentBlocks` of them and `spill`,
-/// a State buffer of the disk tier, the others: its offset counts from the
-/// beginning of the spill file. They are worked on in slots, see StepKind.
+/// With `spill`, `buffer` holds the first `residentBlocks` of them and, behind
+/// these, one more block for the executor, the one below that is being filled;
+/// `spill`, a State buffer of the disk tier, holds the others: its offset
+/// counts from the beginning of the spill file. They are worked on in slots,
+/// see StepKind. With a ring, only sinkBlocks + ringBlocks blocks are there:
+/// block b lies at place b below sinkBlocks, at sinkBlocks + (b - sinkBlocks) %
+/// ringBlocks from there on, over the block that many places before it.
 struct State {
   std::string name;       // the model's input, e.g. past_key_values.0.key
   std::string outputName; // the model's output, e.g. present.0.key
@@ -258,6 +257,8 @@ struct State {
   uint32_t buffer = kNone;
   uint32_t spill = kNone;
   int64_t residentBlocks = 0; // with spill: at least 1, not all
+  int64_t sinkBlocks = 0;
+  int64_t ringBlocks = 0; // 0: no ring
 };
 
 /// One budget item; device_bytes is their sum.

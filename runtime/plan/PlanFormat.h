@@ -21,7 +21,7 @@ namespace llmc::plan {
 
 constexpr uint64_t kPageBytes = 4096;
 constexpr char kPlanMagic[8] = {'L', 'L', 'M', 'C', 'P', 'L', 'A', 'N'};
-constexpr uint32_t kPlanFormatVersion = 2;
+constexpr uint32_t kPlanFormatVersion = 3;
 /// Sections start at multiples of this; FlatBuffers needs 8.
 constexpr uint64_t kSectionAlignment = 64;
 

@@ -308,6 +308,8 @@ Result<Plan> Decoder::run(std::span<const uint8_t> constantBytes,
     state.buffer = record.buffer();
     state.spill = record.spill();
     state.residentBlocks = record.resident_blocks();
+    state.sinkBlocks = record.sink_blocks();
+    state.ringBlocks = record.ring_blocks();
   }
   for (const auto &record : carried.takeAll()) {
     plan.carried.push_back({record.segment(), record.source_offset(),

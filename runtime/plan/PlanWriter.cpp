@@ -185,9 +185,9 @@ void Encoder::encodeTable(flatbuffers::FlatBufferBuilder &builder) {
     uint32_t numOuter = addInts(state.outer);
     uint32_t numInner = addInts(state.inner);
     states.emplace_back(state.capacity, state.blockTokens, state.residentBlocks,
-                        nameBytes, outputBytes, state.buffer, numOuter,
-                        numInner, state.spill,
-                        static_cast<uint8_t>(state.dtype));
+                        state.sinkBlocks, state.ringBlocks, nameBytes,
+                        outputBytes, state.buffer, numOuter, numInner,
+                        state.spill, static_cast<uint8_t>(state.dtype));
   }
   for (const CarriedSlot &slot : plan.carried) {
     carried.emplace_back(slot.sourceOffset, slot.bytes, slot.offset,

@@ -178,6 +178,14 @@ Result<void> Validator::checkStates() const {
                             ", tokens per block " +
                             std::to_string(state.blockTokens));
     }
+    if (state.sinkBlocks < 0 || state.ringBlocks < 0 ||
+        state.sinkBlocks > state.capacity ||
+        state.ringBlocks > state.capacity ||
+        (state.ringBlocks == 0 && state.sinkBlocks != 0)) {
+      return bad(where, "a ring of " + std::to_string(state.ringBlocks) +
+                            " blocks behind " +
+                            std::to_string(state.sinkBlocks));
+    }
     if (state.outer.size() + state.inner.size() + 1 > kMaxOperandRank) {
       return bad(where, "its rank is above " + std::to_string(kMaxOperandRank));
     }

@@ -28,7 +28,7 @@ synthetic_1gb.build(pathlib.Path(sys.argv[1]), layers=3, dim=256, hidden=512, vo
 CASES = {
     "one block": (1, (), ()),
     "a quarter": (256, (), ()),
-    "all but one block": (CONTEXT - 64, (), ()),
+    "all but two blocks": (CONTEXT - 128, (), ()),
     "poisoned": (256, (), ("--poison",)),
     "direct reads": (256, (), ("--io", "direct")),
     "buffered reads": (128, (), ("--io", "buffered")),
@@ -104,6 +104,9 @@ class Spilled:
         )
         if refused.returncode != 3:
             raise Failure(f"without it, the budget gives status {refused.returncode}, expected 3")
+        advice = suite.parse_json(refused.stdout, "compile")["advice"]
+        if not advice or "--kv-resident auto would do with" not in advice[0]:
+            raise Failure(f"the advice is {advice}")
         plan, report = self.compile("auto", *options, "--kv-resident", "auto")
         if report["device_bytes"] > budget:
             raise Failure(f"device_bytes {report['device_bytes']} of a budget of {budget}")

@@ -6,10 +6,15 @@
 //===----------------------------------------------------------------------===//
 
 #include "core_spill_plans.h"
+#include "io_support.h"
 
 #include "runtime/core/Session.h"
 
+#include <atomic>
 #include <cerrno>
+#include <chrono>
+#include <random>
+#include <thread>
 #include <unistd.h>
 
 using namespace llmc;
@@ -91,6 +96,43 @@ TEST(CoreSpill, GivesTheBitsOfTheResidentState) {
   }
 }
 
+// A ring holds what attention sees: the bits are those of the same attention
+// over a state that keeps all.
+TEST(CoreSpill, ARingGivesTheBitsOfTheWholeState) {
+  TemporaryFolder folder;
+  for (int64_t sinks : {0, 5}) {
+    SpillOptions all;
+    all.window = 70;
+    all.sinks = sinks;
+    all.sinkBlocks = sinks ? 1 : 0;
+    SpillOptions ring = all;
+    ring.ringBlocks = 3;
+    auto whole = openSpilled(writeSpillModel(folder, all, "all"));
+    ASSERT_TRUE(whole);
+    for (bool poison : {false, true}) {
+      SessionOptions how;
+      how.poison = poison;
+      auto session = openSpilled(writeSpillModel(folder, ring, "ring"), how);
+      ASSERT_TRUE(session);
+      for (int64_t prompt : {1, 63, 64, 130, 256, 320}) {
+        EXPECT_EQ(logitsOf(*session, prompt, kSpillContext),
+                  logitsOf(*whole, prompt, kSpillContext))
+            << sinks << " sinks, prompt " << prompt;
+        auto states = session->states();
+        ASSERT_FALSE(states);
+        EXPECT_NE(states.error().message.find("keeps a window only"),
+                  std::string::npos);
+      }
+      // As long as nothing is forgotten, it can be seen.
+      logitsOf(*session, 100, 120);
+      logitsOf(*whole, 100, 120);
+      auto mine = session->states(), theirs = whole->states();
+      ASSERT_TRUE(mine && theirs);
+      EXPECT_EQ((*mine)[0].data, (*theirs)[0].data);
+    }
+  }
+}
+
 // Which write fails does not matter: the run that needed it fails, and what was
 // there before is still there.
 TEST(CoreSpill, FailedWritesLeaveTheStateAsItWas) {
@@ -147,6 +189,111 @@ TEST(CoreSpill, FailedWritesLeaveTheStateAsItWas) {
   }
   EXPECT_GT(failures, 3);
   EXPECT_GT(writes, 10);
+}
+
+// The weights are resident, so after the load all reads are of the spill file.
+// Every n-th of them fails; the run that needed it ends with the place and the
+// reason, `past` stays, and the same tokens fed again give the same bits.
+TEST(CoreSpill, EveryNthReadFails) {
+  TemporaryFolder folder;
+  auto resident = openSpilled(writeSpillModel(folder, {}, "all"));
+  ASSERT_TRUE(resident);
+  const auto want = logitsOf(*resident, 1, kSpillContext);
+  const std::vector<int64_t> tokens = spillTokens(kSpillContext);
+  const std::span<const int64_t> all(tokens);
+  const std::string path = writeSpillModel(folder, {1, {2, 2, 2}}, "some");
+  for (io::Method method : {io::Method::Cached, io::Method::Buffered}) {
+    for (bool poison : {false, true}) {
+      for (uint64_t n : {1, 2, 3, 5, 7}) {
+        auto reads = std::make_shared<std::atomic<uint64_t>>(0);
+        auto active = std::make_shared<std::atomic<bool>>(false);
+        SessionOptions how;
+        how.poison = poison;
+        how.io.method = method;
+        how.io.wrap = test::withFaults([=](uint64_t, io::ReadRequest &) {
+          return *active && ++*reads % n == 0 ? EIO : 0;
+        });
+        auto session = openSpilled(path, how);
+        ASSERT_TRUE(session);
+        *active = true;
+        size_t fed = 0;
+        int failures = 0;
+        int attempts = 0;
+        while (fed < tokens.size()) {
+          size_t count = attempts++ % 3 == 0 ? size_t{1} : size_t{31};
+          count = std::min(count, tokens.size() - fed);
+          auto row = session->prefill(all.subspan(fed, count));
+          if (!row) {
+            ++failures;
+            EXPECT_EQ(row.error().code, ErrorCode::TransferFailed);
+            for (const char *part :
+                 {"(spill file)", "cannot read at byte", "errno 5"}) {
+              EXPECT_NE(row.error().message.find(part), std::string::npos)
+                  << row.error().message;
+            }
+            ASSERT_EQ(session->past(), int64_t(fed));
+            *active = n > 1; // of every one none would ever pass
+            row = session->prefill(all.subspan(fed, count));
+            if (!row) {
+              *active = false;
+              row = session->prefill(all.subspan(fed, count));
+            }
+            ASSERT_TRUE(row) << row.error().message;
+            *active = true;
+          }
+          fed += count;
+          if (count == 1) { // a piece gives the sum of its rows
+            EXPECT_EQ(std::vector<float>(row->begin(), row->end()),
+                      want[fed - 1])
+                << "after token " << fed << ", every " << n;
+          }
+        }
+        EXPECT_GE(failures, 2) << n;
+      }
+    }
+  }
+}
+
+TEST(CoreSpill, SlowShortAndInterruptedReadsAndWritesChangeNothing) {
+  TemporaryFolder folder;
+  auto resident = openSpilled(writeSpillModel(folder, {}, "all"));
+  ASSERT_TRUE(resident);
+  const auto want = logitsOf(*resident, 150, kSpillContext);
+  for (io::Method method : {io::Method::Cached, io::Method::Buffered}) {
+    auto random = std::make_shared<std::mt19937>(5);
+    auto onWrite = std::make_shared<std::mt19937>(6);
+    SessionOptions how;
+    how.io.method = method;
+    how.io.wrap = test::withFaults([=](uint64_t, io::ReadRequest &request) {
+      const uint32_t kind = (*random)() % 4;
+      if (kind == 0) {
+        return EINTR;
+      }
+      if (kind == 1) {
+        request.bytes = 1 + (*random)() % request.bytes;
+      } else if (kind == 2) {
+        std::this_thread::sleep_for(
+            std::chrono::microseconds((*random)() % 300));
+      }
+      return 0;
+    });
+    how.spillWrite = [=](int fd, const void *data, size_t bytes, off_t at) {
+      const uint32_t kind = (*onWrite)() % 4;
+      if (kind == 0) {
+        errno = EINTR;
+        return ssize_t(-1);
+      }
+      if (kind == 2) {
+        std::this_thread::sleep_for(
+            std::chrono::microseconds((*onWrite)() % 300));
+      }
+      return pwrite(fd, data, kind == 1 ? 1 + (*onWrite)() % bytes : bytes, at);
+    };
+    auto session =
+        openSpilled(writeSpillModel(folder, {1, {2, 3, 1}}, "some"), how);
+    ASSERT_TRUE(session);
+    EXPECT_EQ(logitsOf(*session, 150, kSpillContext), want);
+  }
 }
 
 TEST(CoreSpill, AFolderThatIsNotThere) {

@@ -28,6 +28,12 @@ constexpr int64_t kSpillChunk = 100;
 struct SpillOptions {
   int64_t resident = 0;              // blocks; 0: all
   std::vector<int64_t> windows = {}; // blocks of each window below
+  // Instead: attention sees `window` tokens and the first `sinks`, and of the
+  // state there are sinkBlocks blocks and a ring (0: all blocks).
+  int64_t window = 0;
+  int64_t sinks = 0;
+  int64_t sinkBlocks = 0;
+  int64_t ringBlocks = 0;
 };
 
 inline void addSpillEntry(plan::Plan &plan, bool prefill,
@@ -99,6 +105,8 @@ inline void addSpillEntry(plan::Plan &plan, bool prefill,
     step.ints = {kSpillBlock, 2};
     if (spills) {
       step.ints.push_back(first * kSpillBlock);
+    } else if (options.ringBlocks) {
+      step.ints.insert(step.ints.end(), {0, options.sinkBlocks});
     }
   };
   const auto attend = [&](uint32_t where, int64_t first, int64_t count,
@@ -110,7 +118,11 @@ inline void addSpillEntry(plan::Plan &plan, bool prefill,
         operand(where, Access::Read, DType::F32, dims),
         operand(where, Access::Read, DType::F32, dims)};
     step.params = {total};
-    step.ints = {0, 1, 1, 0, 0, 0, kSpillBlock};
+    step.ints = {0, 1, 1, options.window, 0, 0, kSpillBlock};
+    if (options.window) {
+      step.ints.insert(step.ints.end(),
+                       {0, 0, 0, options.sinks, options.sinkBlocks});
+    }
     step.floats = {0.125, 0};
     if (spills) {
       step.ints.insert(step.ints.end(),
@@ -127,8 +139,11 @@ inline void addSpillEntry(plan::Plan &plan, bool prefill,
     }
   };
   if (!spills) {
-    append(1, 0, kSpillContext);
-    attend(1, 0, kSpillContext, true, true);
+    const int64_t places = options.sinkBlocks + options.ringBlocks;
+    const int64_t held =
+        options.ringBlocks ? places * kSpillBlock : kSpillContext;
+    append(1, 0, held);
+    attend(1, 0, held, true, true);
   } else {
     append(1, 0, options.resident * kSpillBlock);
     attend(1, 0, options.resident * kSpillBlock, true, false);
@@ -212,7 +227,15 @@ inline plan::Plan spillPlan(const SpillOptions &options,
   state.capacity = kSpillContext;
   state.blockTokens = kSpillBlock;
   state.buffer = 1;
-  const int64_t resident = options.resident ? options.resident : blocks;
+  // With the block that is being filled.
+  const int64_t resident = options.resident ? options.resident + 1
+                           : options.ringBlocks
+                               ? options.sinkBlocks + options.ringBlocks
+                               : blocks;
+  if (options.ringBlocks) {
+    state.sinkBlocks = options.sinkBlocks;
+    state.ringBlocks = options.ringBlocks;
+  }
   global("embedding", BufferKind::Weight, segments[0].size, 0);
   global("past.0", BufferKind::State, static_cast<uint64_t>(resident) * block,
          kNone);
@@ -225,9 +248,9 @@ inline plan::Plan spillPlan(const SpillOptions &options,
     below.kind = BufferKind::State;
     below.tier = Tier::Disk;
     below.offset = 4096;
-    below.size = static_cast<uint64_t>(blocks - resident) * block;
+    below.size = static_cast<uint64_t>(blocks - options.resident) * block;
     state.spill = 3;
-    state.residentBlocks = resident;
+    state.residentBlocks = options.resident;
     plan.buffers.push_back(below);
     plan.totals.diskBytes = below.offset + below.size;
   }

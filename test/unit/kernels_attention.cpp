@@ -24,6 +24,9 @@ struct Shape {
   bool sinks = false;
   int64_t block = 0; // tokens; 0: dense k and v
   int64_t capacity = 0;
+  // Limited, see KernelId.h. ringBlocks 0: all blocks have places.
+  bool limited = false;
+  int64_t sinkTokens = 0, sinkBlocks = 0, ringBlocks = 0;
 };
 
 /// Dense [B, H, T, D] values into a state's blocks; what is not there yet is
@@ -43,6 +46,28 @@ Data toState(DType type, const Values &dense, int64_t batch, int64_t heads,
     }
   }
   storage.dims = {batch, heads, capacity, depth};
+  return storage;
+}
+
+/// The same into sinkBlocks blocks and a ring: later tokens over earlier ones.
+Data toRing(const Shape &s, const Values &dense, int64_t depth) {
+  int64_t places = s.sinkBlocks + s.ringBlocks;
+  int64_t pairs = s.batch * s.kvHeads;
+  Data storage(s.type, {places * pairs * s.block * depth},
+               Values(places * pairs * s.block * depth, NAN));
+  for (int64_t bh = 0; bh < pairs; ++bh) {
+    for (int64_t t = 0; t < s.tokens; ++t) {
+      int64_t block = t / s.block;
+      if (block >= s.sinkBlocks) {
+        block = s.sinkBlocks + (block - s.sinkBlocks) % s.ringBlocks;
+      }
+      for (int64_t d = 0; d < depth; ++d) {
+        int64_t at = ((block * pairs + bh) * s.block + t % s.block) * depth + d;
+        storage.set(at, dense[(bh * s.tokens + t) * depth + d]);
+      }
+    }
+  }
+  storage.dims = {s.batch, s.kvHeads, places * s.block, depth};
   return storage;
 }
 
@@ -67,7 +92,10 @@ struct Case {
     v = random.tensor(s.type, vDims, -2, 2);
     kDense = k.decode();
     vDense = v.decode();
-    if (s.block) {
+    if (s.ringBlocks) {
+      k = toRing(s, kDense, s.depth);
+      v = toRing(s, vDense, s.depthV);
+    } else if (s.block) {
       k = toState(s.type, kDense, s.batch, s.kvHeads, s.tokens, s.depth,
                   s.capacity, s.block);
       v = toState(s.type, vDense, s.batch, s.kvHeads, s.tokens, s.depthV,
@@ -89,12 +117,14 @@ struct Case {
       operands.push_back(&sinks);
     }
     operands.push_back(&out);
+    std::vector<int64_t> ints = {s.rowsFirst, s.block != 0,    s.causal,
+                                 s.window,    !s.bias.empty(), s.sinks,
+                                 s.block};
+    if (s.limited) {
+      ints.insert(ints.end(), {0, 0, 0, s.sinkTokens, s.sinkBlocks});
+    }
     return launch(KernelId::Attention, operands,
-                  {{s.tokens},
-                   {s.rowsFirst, s.block != 0, s.causal, s.window,
-                    !s.bias.empty(), s.sinks, s.block},
-                   {scale, s.softcap}},
-                  threads);
+                  {{s.tokens}, ints, {scale, s.softcap}}, threads);
   }
 
   int64_t rowOf(int64_t b, int64_t h, int64_t i) const {
@@ -127,7 +157,8 @@ struct Case {
           double top = s.sinks ? sinks.get(h) : -INFINITY;
           for (int64_t j = 0; j < s.tokens; ++j) {
             if ((s.causal && j > position) ||
-                (s.window > 0 && j <= position - s.window)) {
+                (s.window > 0 && j <= position - s.window &&
+                 j >= s.sinkTokens)) {
               continue;
             }
             double sum = 0;
@@ -321,6 +352,77 @@ TEST(Attention, RowsThreadsAndBlocksDoNotChangeBits) {
       }
     }
   });
+}
+
+// A row sees its window and the first tokens. Whether the blocks between have
+// places does not change a bit, nor do more sinks or a larger window than there
+// are tokens.
+TEST(Attention, SinksAndRings) {
+  forEachIsa([&] {
+    for (int64_t sinks : {0, 4, 64, 70}) {
+      for (int64_t window : {1, 30, 64, 100}) {
+        for (int64_t queries : {1, 7, 40}) {
+          for (int64_t tokens : {40, 100, 131, 640, 777}) {
+            Shape shape = {.heads = 4,
+                           .kvHeads = 2,
+                           .queries = queries,
+                           .tokens = tokens,
+                           .depth = 24,
+                           .depthV = 16,
+                           .window = window,
+                           .block = 64,
+                           .capacity = 832,
+                           .limited = true,
+                           .sinkTokens = sinks,
+                           .sinkBlocks = (sinks + 63) / 64};
+            Case whole(shape, 3);
+            ASSERT_EQ(whole.run(1), nullptr);
+            Values want = whole.reference();
+            Values found = whole.out.decode();
+            for (size_t i = 0; i < want.size(); ++i) {
+              ASSERT_NEAR(found[i], want[i], 1e-5) << i;
+            }
+            shape.ringBlocks = (window + queries - 1 + 63) / 64;
+            Case ring(shape, 3);
+            ASSERT_EQ(ring.run(3), nullptr);
+            EXPECT_EQ(ring.out.contents(), whole.out.contents())
+                << sinks << " sinks, window " << window << ", " << queries
+                << " of " << tokens;
+            if (window + sinks >= tokens || window >= tokens) {
+              Shape plain = shape;
+              plain.limited = false;
+              plain.ringBlocks = plain.sinkTokens = plain.window = 0;
+              Case all(plain, 3);
+              ASSERT_EQ(all.run(2), nullptr);
+              EXPECT_EQ(all.out.contents(), whole.out.contents());
+            }
+          }
+        }
+      }
+    }
+  });
+}
+
+TEST(Attention, RingsAreCheckedForSense) {
+  Shape shape = {.tokens = 100,
+                 .window = 30,
+                 .block = 64,
+                 .capacity = 832,
+                 .limited = true,
+                 .sinkTokens = 4,
+                 .sinkBlocks = 1,
+                 .ringBlocks = 1};
+  EXPECT_EQ(Case(shape, 1).run(), nullptr);
+  auto refused = [&](auto change) {
+    Case wrong(shape, 1);
+    change(wrong.s);
+    EXPECT_NE(wrong.run(), nullptr);
+  };
+  refused([](Shape &s) { s.window = 0; });
+  refused([](Shape &s) { s.sinkTokens = 65; });
+  refused([](Shape &s) { s.sinkTokens = -1; });
+  refused([](Shape &s) { s.sinkBlocks = 2; }); // no block is left for the ring
+  refused([](Shape &s) { s.sinkBlocks = -1; });
 }
 
 namespace {

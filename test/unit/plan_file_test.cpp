@@ -186,7 +186,7 @@ TEST(PlanFile, SaysWhatIsWrong) {
   bytes[8] = 99;
   resealPlan(bytes);
   expectError(bytes, ErrorCode::PlanVersion,
-              "format version 99, this program reads version 2");
+              "format version 99, this program reads version 3");
   bytes = good;
   bytes.back() ^= 1;
   expectError(bytes, ErrorCode::PlanChecksum, "checksum mismatch");

@@ -94,7 +94,10 @@ TEST(Spill, StatesMustHaveTheirPlaces) {
   expectRefused([](Plan &p) { p.states[0].residentBlocks = 0; },
                 "keeps 0 of them");
   expectRefused([](Plan &p) { p.states[0].residentBlocks = 7; },
-                "state 'past.0' of 43008 bytes does not fit");
+                "state 'past.0' of 49152 bytes does not fit");
+  // Room for the block that is being filled.
+  expectRefused([](Plan &p) { p.buffers[1].size -= 64; },
+                "state 'past.0' of 18432 bytes does not fit");
   expectRefused(
       [](Plan &p) { p.buffers[3].size -= 1; },
       "the spilled part of state 'past.0', 30720 bytes, does not fit");
@@ -204,6 +207,112 @@ TEST(Spill, StreamsAreOrdered) {
         decodeSteps(p)[2].buffer = decodeSteps(p)[0].buffer;
       },
       "for something else than blocks 4 to 6");
+}
+
+namespace {
+
+/// 70 tokens and the first 5; a ring of three blocks, which hold the window and
+/// the 99 further tokens that prefill may add.
+Plan ringed() {
+  std::vector<Segment> segments(2);
+  segments[0].name = "embedding";
+  segments[0].size = llmc::test::kVocabulary * llmc::test::kWidth * 4;
+  segments[1].name = "output";
+  segments[1].offset = 8192;
+  segments[1].size = 128 * llmc::test::kWidth * 4;
+  llmc::test::SpillOptions options;
+  options.window = 70;
+  options.sinks = 5;
+  options.sinkBlocks = 1;
+  options.ringBlocks = 3;
+  return llmc::test::spillPlan(options, segments);
+}
+
+void expectRingRefused(const std::function<void(Plan &)> &change,
+                       const std::string &words) {
+  Plan plan = ringed();
+  change(plan);
+  Result<Certificate> result = check(plan);
+  ASSERT_FALSE(result) << "expected: " << words;
+  EXPECT_NE(result.error().message.find(words), std::string::npos)
+      << "found:    " << result.error().message << "\nexpected: " << words;
+}
+
+} // namespace
+
+// Steps of an entry: embed, append, attention, sum, output.
+TEST(Ring, IsProvedAndSurvivesTheFile) {
+  Plan plan = ringed();
+  Result<Certificate> result = check(plan);
+  ASSERT_TRUE(result) << result.error().message;
+  Result<Plan> again = decodePlan(encodePlan(plan));
+  ASSERT_TRUE(again) << again.error().message;
+  EXPECT_EQ(again->states[0].sinkBlocks, 1);
+  EXPECT_EQ(again->states[0].ringBlocks, 3);
+  EXPECT_EQ(again->buffers[1].size,
+            uint64_t(4 * llmc::test::kSpillBlock * llmc::test::kWidth * 4));
+  EXPECT_TRUE(check(*again));
+}
+
+TEST(Ring, HoldsWhatIsSeen) {
+  // The window and what any entry adds, decode's attention too: a prefill that
+  // was stopped has written over what it does not see itself.
+  for (size_t entry : {0, 1}) {
+    expectRingRefused(
+        [&](Plan &p) { p.entries[entry].steps[2].ints[3] = 94; },
+        "a window of 94 tokens of state 'past.0', whose ring of 192 must also "
+        "hold the 100 that an entry may add, but one");
+    Plan widest = ringed();
+    widest.entries[entry].steps[2].ints[3] = 93;
+    EXPECT_TRUE(check(widest));
+  }
+  expectRingRefused([](Plan &p) { p.entries[0].steps[2].ints[3] = 0; },
+                    "there is no window");
+  expectRingRefused([](Plan &p) { p.entries[0].steps[2].ints[3] = -5; }, "");
+  expectRingRefused([](Plan &p) { p.entries[0].steps[2].ints[10] = 65; },
+                    "its first tokens do not lie before the ring");
+  expectRingRefused(
+      [](Plan &p) {
+        Step &step = p.entries[1].steps[2];
+        step.params[0] = step.operands[0].dims[2]; // T: of one token
+      },
+      "rows before token past read the ring");
+}
+
+TEST(Ring, LaunchesMustKnowIt) {
+  auto say = "the ring of state 'past.0' starts at block 1, the launch says ";
+  expectRingRefused([](Plan &p) { p.entries[1].steps[2].ints.resize(7); },
+                    std::string(say) + "-1");
+  expectRingRefused([](Plan &p) { p.entries[1].steps[1].ints.resize(2); },
+                    std::string(say) + "-1");
+  expectRingRefused([](Plan &p) { p.entries[1].steps[1].ints[3] = 0; },
+                    std::string(say) + "0");
+  expectRingRefused([](Plan &p) { p.entries[1].steps[2].ints[11] = 2; },
+                    std::string(say) + "2");
+  expectRingRefused([](Plan &p) { p.entries[1].steps[1].ints[2] = 64; },
+                    "a ring from the first token");
+  expectRingRefused(
+      [](Plan &p) {
+        // Appends behind what the entry says that it adds.
+        Entry &e = p.entries[0];
+        e.steps[1].params[0] = e.steps[2].params[0];
+      },
+      "");
+}
+
+TEST(Ring, StatesMustHaveTheirPlaces) {
+  expectRingRefused([](Plan &p) { p.states[0].ringBlocks = 4; },
+                    "does not fit buffer");
+  expectRingRefused([](Plan &p) { p.states[0].ringBlocks = 6; }, "");
+  expectRingRefused([](Plan &p) { p.states[0].ringBlocks = -3; },
+                    "a ring of -3 blocks behind 1");
+  expectRingRefused([](Plan &p) { p.states[0].ringBlocks = INT64_MAX; },
+                    "a ring of");
+  expectRingRefused([](Plan &p) { p.states[0].ringBlocks = 0; },
+                    "a ring of 0 blocks behind 1");
+  expectRingRefused([](Plan &p) { p.states[0].sinkBlocks = 0; }, "");
+  expectRingRefused([](Plan &p) { p.buffers[1].size -= 64; },
+                    "does not fit buffer");
 }
 
 TEST(Spill, CarriesArePassedOn) {

@@ -50,13 +50,21 @@ void addModelFlags(CLI::App &app, CompileFlags &flags) {
                  "Element type of the state (auto: the model's own)")
       ->check(CLI::IsMember({"auto", "f32", "f16", "bf16"}))
       ->capture_default_str();
-  app.add_option("--kv-resident", flags.options.kvResident,
+  CLI::Option *window =
+      app.add_option("--kv-window", flags.options.kvWindow,
+                     "Attention sees the last N tokens only, and the state "
+                     "holds no more than that and one chunk [all]")
+          ->check(CLI::PositiveNumber)
+          ->type_name("N");
+  app.add_option("--kv-sink", flags.options.kvSink,
+                 "With --kv-window, the first N tokens stay in sight too [0]")
+      ->check(CLI::PositiveNumber)
+      ->needs(window)
+      ->type_name("N");
+  app.add_option("--kv-resident", flags.kvResident,
                  "Tokens of each KV cache that stay on the device; the others "
                  "lie in a file (--spill-dir of run and generate) and come "
                  "layer by layer; auto: as many as the budget allows [all]")
-      ->transform(
-          CLI::Transformer(std::map<std::string, std::string>{{"auto", "-2"}}))
-      ->check(CLI::Range(int64_t(-2), INT64_MAX))
       ->type_name("N|auto");
 }
 
@@ -164,6 +172,13 @@ Result<CompileOptions> toOptions(const CompileFlags &flags) {
   }
   if (!flags.arch.empty()) {
     out.arch = flags.arch.front();
+  }
+  if (flags.kvResident == "auto") {
+    out.kvResident = -2;
+  } else if (!flags.kvResident.empty() &&
+             !parseInteger(flags.kvResident, out.kvResident)) {
+    return invalid("--kv-resident", flags.kvResident,
+                   "a number of tokens, or auto");
   }
   if (flags.context > 0) {
     out.context = flags.context;

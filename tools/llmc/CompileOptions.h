@@ -19,6 +19,7 @@ struct CompileFlags {
   std::string vram;
   std::vector<std::string> arch;
   int64_t context = 0;
+  std::string kvResident;
   std::vector<std::string> dims;
   std::string logits = "last";
   std::string quantize = "none";

@@ -19,6 +19,10 @@
 // Keys and values may be two slices of one state: a block holds all slices of
 // its tokens, one after the other.
 //
+// With a window a row may also see the first tokens (sinks). Where these do not
+// touch its window they are walked first, by themselves. A state may be
+// bounded: then only its first blocks and a ring of later ones are there.
+//
 // Order of the score's modifications: scale, softcap, bias.
 //
 //===----------------------------------------------------------------------===//
@@ -57,6 +61,8 @@ struct AttentionArgs {
   bool rowsFirst; // [B, S, H, D]
   bool causal;
   int64_t window;
+  int64_t sinkTokens;             // seen beside the window
+  int64_t sinkBlocks, ringBlocks; // of k and v; ringBlocks 0: all are there
   float scale, softcap;
   int64_t biasStride[4];
 };
@@ -171,6 +177,7 @@ LLMC_INLINE void weigh(const float *p, const T *const *v, int64_t begin,
 /// What a task knows of one of its rows.
 struct Row {
   int64_t begin, end; // keys it sees
+  int64_t sinkEnd;    // and [0, sinkEnd), which does not touch these
   int64_t offset;     // of its features in q (by depth) and out (by depthV)
   int64_t bias;       // of its first key in bias
   float top, sum;     // largest score so far, sum of e^(score - top)
@@ -185,6 +192,7 @@ void attentionTask(const AttentionArgs &a, int64_t batch, int64_t kvHead,
   Row rows[kRows];
   int64_t begin = a.tokens;
   int64_t end = 0;
+  int64_t sinkEnd = 0;
   for (int64_t r = 0; r < numRows; ++r) {
     // All heads of a query stand together: they see the same keys.
     int64_t query = (firstRow + r) / a.group;
@@ -195,6 +203,13 @@ void attentionTask(const AttentionArgs &a, int64_t batch, int64_t kvHead,
     row.begin = a.window > 0 ? maximum(0, position - a.window + 1) : 0;
     row.end = maximum(row.end, 0);
     row.begin = minimum(row.begin, row.end);
+    row.sinkEnd = 0;
+    if (row.begin <= a.sinkTokens) {
+      row.begin = 0;
+    } else {
+      row.sinkEnd = a.sinkTokens;
+      sinkEnd = a.sinkTokens;
+    }
     begin = minimum(begin, row.begin);
     end = maximum(end, row.end);
     row.offset = a.rowsFirst ? (batch * a.queries + query) * a.heads + head
@@ -226,13 +241,18 @@ void attentionTask(const AttentionArgs &a, int64_t batch, int64_t kvHead,
   const T *v = data<const T>(*a.v);
   const T *keys[kKeys];
   const T *values[kKeys];
-  int64_t firstChunk = maximum(begin / kKeys * kKeys, a.firstKey);
   end = minimum(end, a.beyondKey);
-  for (int64_t chunk = firstChunk; chunk < end; chunk += kKeys) {
-    int64_t chunkEnd = minimum(kKeys, end - chunk);
-    for (int64_t j = maximum(0, begin - chunk); j < chunkEnd; ++j) {
+  // What [low, high) of the rows' keys say about a chunk.
+  auto visit = [&](int64_t chunk, int64_t first, int64_t last, auto lowOf,
+                   auto highOf) {
+    int64_t chunkEnd = minimum(kKeys, last - chunk);
+    for (int64_t j = maximum(0, first - chunk); j < chunkEnd; ++j) {
       int64_t token = chunk + j - a.firstKey;
-      int64_t blockSlice = token / a.block * a.slices;
+      int64_t block = token / a.block;
+      if (a.ringBlocks > 0 && block >= a.sinkBlocks) {
+        block = a.sinkBlocks + (block - a.sinkBlocks) % a.ringBlocks;
+      }
+      int64_t blockSlice = block * a.slices;
       int64_t head = batch * a.kvHeads + kvHead;
       int64_t heads = a.batch * a.kvHeads;
       auto place = [&](int64_t slice) {
@@ -245,10 +265,10 @@ void attentionTask(const AttentionArgs &a, int64_t batch, int64_t kvHead,
     for (int64_t r = 0; r < numRows;) {
       // Rows that see the same keys of this chunk go together.
       auto low = [&](int64_t i) {
-        return minimum(kKeys, maximum(0, rows[i].begin - chunk));
+        return minimum(kKeys, maximum(0, lowOf(rows[i]) - chunk));
       };
       auto high = [&](int64_t i) {
-        return maximum(0, minimum(kKeys, rows[i].end - chunk));
+        return maximum(0, minimum(kKeys, highOf(rows[i]) - chunk));
       };
       int64_t from = low(r);
       int64_t to = high(r);
@@ -348,6 +368,17 @@ void attentionTask(const AttentionArgs &a, int64_t batch, int64_t kvHead,
       }
       r += together;
     }
+  };
+  for (int64_t chunk = 0; chunk < sinkEnd; chunk += kKeys) {
+    visit(
+        chunk, 0, sinkEnd, [](const Row &) { return int64_t(0); },
+        [](const Row &row) { return row.sinkEnd; });
+  }
+  for (int64_t chunk = maximum(begin / kKeys * kKeys, a.firstKey); chunk < end;
+       chunk += kKeys) {
+    visit(
+        chunk, begin, end, [](const Row &row) { return row.begin; },
+        [](const Row &row) { return row.end; });
   }
 
   for (int64_t r = 0; r < numRows; ++r) {
@@ -390,7 +421,9 @@ Status attention(const Launch &launch) {
   }
   // Of a part that is not the last, the carry takes the place of out.
   a.out = &launch.operands[3 + hasBias + hasSinks + (isPart && a.isLast)];
-  bool sliced = launch.ints.size() == 10 || (isPart && launch.ints[7] != 0);
+  const bool isLimited = launch.ints.size() == 12;
+  bool sliced = launch.ints.size() == 10 ||
+                ((isPart || isLimited) && launch.ints[7] != 0);
   a.slices = sliced ? launch.ints[7] : 1;
   a.kSlice = sliced ? launch.ints[8] : 0;
   a.vSlice = sliced ? launch.ints[9] : 0;
@@ -420,6 +453,16 @@ Status attention(const Launch &launch) {
   a.kvHeads = kDims[1];
   a.depthV = vDims[3];
   a.block = fromState ? launch.ints[6] : maximum(kDims[2], 1);
+  a.sinkTokens = isLimited ? launch.ints[10] : 0;
+  a.sinkBlocks = isLimited ? launch.ints[11] : 0;
+  a.ringBlocks = 0;
+  if (isLimited) {
+    a.ringBlocks = ceilDiv(kDims[2], a.block) - a.sinkBlocks;
+    if (!fromState || a.window <= 0 || a.sinkTokens < 0 || a.sinkBlocks < 0 ||
+        a.ringBlocks <= 0 || a.sinkTokens > a.sinkBlocks * a.block) {
+      return kBadShape;
+    }
+  }
   a.firstKey = isPart ? launch.ints[10] : 0;
   a.beyondKey = isPart ? a.firstKey + kDims[2] : a.tokens;
   a.carry = nullptr;
@@ -437,7 +480,7 @@ Status attention(const Launch &launch) {
   if (kDims[0] != a.batch || vDims[0] != a.batch || a.kvHeads <= 0 ||
       vDims[1] != a.kvHeads || a.heads % a.kvHeads != 0 ||
       kDims[3] != a.depth || kDims[2] != vDims[2] || a.tokens < 0 ||
-      (!isPart && a.tokens > kDims[2]) || a.block <= 0 ||
+      (!isPart && !isLimited && a.tokens > kDims[2]) || a.block <= 0 ||
       (a.isLast && count(*a.out) != a.batch * a.heads * a.queries * a.depthV)) {
     return kBadShape;
   }

@@ -6,7 +6,8 @@
 //===----------------------------------------------------------------------===//
 //
 // A state [outer.., capacity, inner..] lies as blocks of tokens, each one
-// contiguous [outer.., blockTokens, inner..].
+// contiguous [outer.., blockTokens, inner..]. Of a bounded state the blocks
+// behind the first few share a ring.
 //
 //===----------------------------------------------------------------------===//
 
@@ -21,6 +22,7 @@ struct CacheArgs {
   const Tensor *state, *dense;
   int64_t outer, inner; // products of the dimensions before and after tokens
   int64_t capacity, denseTokens, block;
+  int64_t sinkBlocks = 0, ringBlocks = 0; // ringBlocks 0: all are there
 };
 
 Status prepare(const Tensor &state, const Tensor &dense, int64_t block,
@@ -88,9 +90,12 @@ Status transfer(const Launch &launch, const CacheArgs &a, int64_t first,
           int64_t token = first + t;
           int64_t within = token % a.block;
           int64_t run = minimum(tokens - t, a.block - within);
+          int64_t block = token / a.block;
+          if (a.ringBlocks > 0 && block >= a.sinkBlocks) {
+            block = a.sinkBlocks + (block - a.sinkBlocks) % a.ringBlocks;
+          }
           int64_t stateAt =
-              ((token / a.block * a.outer + outer) * a.block + within) *
-              a.inner;
+              ((block * a.outer + outer) * a.block + within) * a.inner;
           int64_t denseAt = (outer * a.denseTokens + firstDense + t) * a.inner;
           if (toState) {
             move(*a.dense, denseAt, *a.state, stateAt, run * a.inner);
@@ -123,7 +128,14 @@ Status kvAppend(const Launch &launch) {
                         : transfer(launch, a, from - window, from - position,
                                    to - from, /*toState=*/true);
   }
-  if (position < 0 || a.denseTokens > a.capacity - position) {
+  if (launch.ints.size() == 4) {
+    a.sinkBlocks = launch.ints[3];
+    a.ringBlocks = a.capacity / a.block - a.sinkBlocks;
+    if (position < 0 || a.sinkBlocks < 0 || a.ringBlocks <= 0 ||
+        a.capacity % a.block != 0 || a.denseTokens > a.ringBlocks * a.block) {
+      return kBadShape;
+    }
+  } else if (position < 0 || a.denseTokens > a.capacity - position) {
     return "state capacity exceeded";
   }
   return transfer(launch, a, position, 0, a.denseTokens, /*toState=*/true);

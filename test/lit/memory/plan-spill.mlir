@@ -2,10 +2,11 @@
 // RUN: llmc-opt %s --plan-spill --plan-liveness | FileCheck %s --check-prefix=ALL
 
 // One state for keys and values: 512 tokens in 8 blocks of 64, each of
-// 64 * 1 * 8 * 4 = 2048 bytes. 100 tokens are 2 blocks; the other 6 come in
+// 64 * 1 * 8 * 4 = 2048 bytes. 100 tokens are 2 blocks, and one more is the one
+// that is being filled; the other 6 come in
 // 4 windows: blocks 2, 3-4, 5 and 6-7.
 
-// CHECK-DAG: plan.buffer @state.k state device size 4096
+// CHECK-DAG: plan.buffer @state.k state device size 6144
 // CHECK-DAG: plan.buffer @state.k.below state disk size 12288 at 0
 // CHECK-DAG: plan.state @kv.k {{.*}} resident 2 spill @state.k.below
 // CHECK-DAG: plan.buffer @decode.carry activation device size 40
