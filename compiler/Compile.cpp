@@ -117,6 +117,28 @@ Result<Lowered> lowerAtBestContext(mlir::MLIRContext &context,
   return lower(context, options, budget, nullptr);
 }
 
+/// Where the KV cache is part of what does not fit: what would do if most of it
+/// lay below. Nothing spills unasked, since that fills a disk.
+void adviseSpilling(mlir::MLIRContext &context, CompileOptions options,
+                    BudgetFailure &failure) {
+  if (options.kvResident != -1 || !options.context) {
+    return;
+  }
+  options.kvResident = 0;
+  Result<Lowered> spilled = lower(context, options, UINT64_MAX, nullptr);
+  if (!spilled || spilled->failure) {
+    return;
+  }
+  uint64_t bytes = spilled->plan.totals.minimumBytes;
+  if (bytes < failure.minimumBytes) {
+    failure.advice.insert(
+        failure.advice.begin(),
+        "--kv-resident auto would do with " + std::to_string(bytes) +
+            " bytes: what does not fit of the KV cache then lies in a file "
+            "(--spill-dir)");
+  }
+}
+
 //===----------------------------------------------------------------------===//
 // Tokenizer and files
 //===----------------------------------------------------------------------===//
@@ -249,6 +271,7 @@ Result<CompileResult> compile(const CompileOptions &given,
     return result;
   }
   if (lowered->failure) {
+    adviseSpilling(*context, options, *lowered->failure);
     result.failure = std::move(lowered->failure);
     return result;
   }

@@ -24,6 +24,9 @@ PLANS = (
     ("stories-dynamo", "", ("--vram", "1200K")),
     ("stories-dynamo", "", ("--kv-type", "f16")),
     ("stories-dynamo", "", ("--kv-type", "f16", "--vram", "1200K")),
+    ("stories-dynamo", "", ("--ctx", "384", "--kv-resident", "64")),
+    ("stories-dynamo", "", ("--ctx", "256", "--kv-resident", "64", "--vram", "1100K")),
+    ("stories-dynamo", "", ("--ctx", "384", "--prefill-chunk", "16", "--kv-window", "40", "--kv-sink", "3")),
     ("ort-gpt2-past", "models/ort-gpt2-past/gpt2_past.onnx", ()),
     ("genai-tiny-gpt2", "models/genai-tiny-gpt2/past.onnx", ()),
 )

@@ -8,6 +8,7 @@
 #include "test/tools/MutationOracle.h"
 
 #include <algorithm>
+#include <map>
 #include <optional>
 #include <set>
 
@@ -108,8 +109,9 @@ std::optional<size_t> inputsOf(const Step &step) {
     return 1 + flag(1) + flag(2);
   case KernelId::RmsNorm:
     return 1 + flag(1);
-  case KernelId::Attention:
-    return 3 + flag(4) + flag(5);
+  case KernelId::Attention: // before the result of a last part, the carry
+    return 3 + flag(4) + flag(5) +
+           (step.ints.size() == 13 ? flag(12) : size_t{0});
   case KernelId::Conv:
     return 2 + flag(2);
   case KernelId::GatherQuant:
@@ -187,6 +189,14 @@ private:
               size_t tokenAxis, int64_t block, int64_t width, int64_t from,
               int64_t to, bool write, size_t operand, std::vector<Piece> &out,
               int64_t slice = 0, int64_t slices = 1) const;
+  bool attentionPieces(const Step &step, std::vector<Piece> &out) const;
+  /// Where a token of a state with `ring` lies.
+  static int64_t placeOf(int64_t token, int64_t block, int64_t sinkBlocks,
+                         int64_t ringBlocks);
+  bool moves(const Step &step, uint64_t &begin, uint64_t &end) const;
+  void move(size_t index);
+  void appended(const Step &step);
+  void seen(size_t index);
   void load();
   void fillInputs();
   void forgetDead(size_t step);
@@ -209,6 +219,17 @@ private:
   std::vector<uint8_t> guarded;
   std::vector<uint8_t> dirty; // buffers that own bytes
   std::vector<std::vector<Piece>> stepPieces;
+
+  // Of each spilled state, per token: what lies below is that token.
+  std::vector<std::vector<uint8_t>> below;
+  /// What a slot holds of a spilled state.
+  struct Slot {
+    uint32_t state = 0;
+    int64_t firstToken = 0;
+    std::vector<uint8_t> good; // per token
+  };
+  std::map<uint32_t, Slot> slots;         // by buffer
+  std::vector<std::vector<int64_t>> ring; // of each state: the token per place
   bool isBefore(size_t i, size_t j) const { // i is done when j starts
     return (before[i][j / 64] >> (j % 64) & 1) != 0;
   }
@@ -287,6 +308,10 @@ bool Simulation::statePieces(const Step &step, std::vector<Piece> &out) const {
     return false;
   }
   int64_t count = values[step.params[0]];
+  if (step.kernel == KernelId::Attention &&
+      (step.ints.size() == 13 || step.ints.size() == 12)) {
+    return attentionPieces(step, out);
+  }
   if (step.kernel == KernelId::Attention) {
     if (step.ints.size() < 7 || step.operands.size() < 4) {
       return false;
@@ -343,6 +368,34 @@ bool Simulation::statePieces(const Step &step, std::vector<Piece> &out) const {
     }
   }
   int64_t added = d[size_t(axis)], capacity = s[size_t(axis)];
+  if (isAppend && (step.ints.size() == 3 || step.ints.size() == 4)) {
+    const Operand &into = step.operands[state];
+    bool isPart = step.ints.size() == 3;
+    int64_t first = isPart ? step.ints[2] : 0;
+    int64_t sinks = isPart ? 0 : step.ints[3];
+    int64_t places = capacity / block;
+    if (count < 0 || first < 0 || first % block != 0 || sinks < 0 ||
+        (!isPart && (capacity % block != 0 || sinks >= places ||
+                     added > (places - sinks) * block))) {
+      return false;
+    }
+    int64_t from = isPart ? std::max(count, first) : count;
+    int64_t to =
+        isPart ? std::min(count + added, first + capacity) : count + added;
+    size_t before = out.size();
+    for (int64_t t = from; t < to; ++t) {
+      int64_t at =
+          isPart ? t - first : placeOf(t, block, sinks, places - sinks);
+      tokens(into.buffer, s, size_t(axis), block, width(state), at, at + 1,
+             true, state, out);
+    }
+    for (size_t p = before; p < out.size(); ++p) {
+      out[p].begin += into.offset;
+      out[p].end += into.offset;
+    }
+    dense(other, false);
+    return true;
+  }
   if (isAppend ? count < 0 || added > capacity - count
                : count < 0 || count > capacity || count > added) {
     return false;
@@ -369,6 +422,321 @@ bool Simulation::statePieces(const Step &step, std::vector<Piece> &out) const {
     out[p].end += step.operands[other].offset;
   }
   return true;
+}
+
+int64_t Simulation::placeOf(int64_t token, int64_t block, int64_t sinkBlocks,
+                            int64_t ringBlocks) {
+  int64_t b = token / block;
+  b = b < sinkBlocks ? b : sinkBlocks + (b - sinkBlocks) % ringBlocks;
+  return b * block + token % block;
+}
+
+/// A part of an attention, or one over states that forget.
+bool Simulation::attentionPieces(const Step &step,
+                                 std::vector<Piece> &out) const {
+  bool isPart = step.ints.size() == 13;
+  bool isFirst = !isPart || step.ints[11] != 0;
+  bool isLast = !isPart || step.ints[12] != 0;
+  int64_t slices = std::max<int64_t>(step.ints[7], 1);
+  size_t lead = step.ints[7] != 0 ? 1 : 0;
+  int64_t total = values[step.params[0]], block = step.ints[6];
+  size_t flags = size_t(step.ints[4] != 0) + size_t(step.ints[5] != 0);
+  size_t carry = 3 + flags, result = carry + size_t(isPart && isLast);
+  if (step.operands.size() <= result) {
+    harm("the kernel takes operands that are not there", step.name);
+  }
+  auto dims = [&](size_t i) {
+    std::vector<int64_t> list;
+    for (uint32_t dim : step.operands[i].dims) {
+      list.push_back(values[dim]);
+    }
+    return list;
+  };
+  auto q = dims(0), k = dims(1), v = dims(2);
+  if (step.ints[1] == 0 || block <= 0 || q.size() != 4 ||
+      k.size() != 4 + lead || v.size() != k.size() || total < 0 ||
+      !std::equal(k.begin(), k.end() - 1, v.begin(), v.end() - 1) ||
+      (isPart && isFirst && isLast) || (lead != 0 && k[0] != slices)) {
+    return false;
+  }
+  int64_t held = k[lead + 2], rows = q[step.ints[0] != 0 ? 1 : 2];
+  std::vector<int64_t> seen; // in the operands
+  if (isPart) {
+    int64_t first = step.ints[10];
+    if (first < 0 || first % 64 != 0 || held % 64 != 0) {
+      return false;
+    }
+    for (int64_t t = first; t < std::min(total, first + held); ++t) {
+      seen.push_back(t - first);
+    }
+  } else {
+    int64_t window = step.ints[3], sinks = step.ints[10];
+    int64_t sinkBlocks = step.ints[11];
+    int64_t ringBlocks = (held + block - 1) / block - sinkBlocks;
+    if (window <= 0 || sinks < 0 || sinkBlocks < 0 || ringBlocks <= 0 ||
+        sinks > sinkBlocks * block) {
+      return false;
+    }
+    for (int64_t t = 0; t < total; ++t) {
+      if (t < sinks || t > total - rows - window) {
+        seen.push_back(placeOf(t, block, sinkBlocks, ringBlocks));
+      }
+    }
+  }
+  for (size_t i : {size_t(1), size_t(2)}) {
+    int64_t slice = lead != 0 ? step.ints[7 + i] : 0;
+    if (slice < 0 || slice >= slices) {
+      return false;
+    }
+    const Operand &operand = step.operands[i];
+    size_t first = out.size();
+    for (int64_t at : seen) {
+      tokens(operand.buffer, dims(i), lead + 2, block,
+             int64_t(bitWidth(operand.dtype) / 8), at, at + 1, false, i, out,
+             slice, slices);
+    }
+    for (size_t p = first; p < out.size(); ++p) {
+      out[p].begin += operand.offset;
+      out[p].end += operand.offset;
+    }
+  }
+  auto dense = [&](size_t i, bool write) {
+    const Operand &operand = step.operands[i];
+    out.push_back({operand.buffer, operand.offset,
+                   operand.offset + denseBytes(operand), write, i});
+  };
+  dense(0, false);
+  for (size_t i = 3; i < 3 + flags; ++i) {
+    dense(i, false);
+  }
+  if (isPart) {
+    if (elements(step.operands[carry].dims) !=
+        uint64_t(q[0] * q[1] * q[2] * (v.back() + 2))) {
+      return false;
+    }
+    if (!isFirst) {
+      dense(carry, false);
+    }
+    if (!isLast) {
+      dense(carry, true);
+    }
+  }
+  if (isLast) {
+    dense(result, true);
+  }
+  return true;
+}
+
+/// The blocks of a Restore or Spill that move, counted from its first.
+bool Simulation::moves(const Step &step, uint64_t &begin, uint64_t &end) const {
+  const State &state = plan.states[step.state];
+  uint64_t width = bitWidth(state.dtype) / 8;
+  uint64_t bytes = uint64_t(state.blockTokens) * width;
+  for (const std::vector<int64_t> *dims : {&state.outer, &state.inner}) {
+    for (int64_t dim : *dims) {
+      bytes *= uint64_t(dim);
+    }
+  }
+  int64_t added = entry.newTokens == kNone ? 0 : values[entry.newTokens];
+  int64_t block = state.blockTokens;
+  bool isSpill = step.kind == StepKind::Spill;
+  if (state.spill == kNone || bytes == 0 || step.bytes % bytes != 0 ||
+      int64_t(step.firstBlock) < state.residentBlocks ||
+      step.firstBlock + step.bytes / bytes >
+          uint64_t((state.capacity + block - 1) / block)) {
+    harm("moves blocks that are not below", step.name);
+  }
+  uint64_t low = step.firstBlock, high = low + step.bytes / bytes;
+  uint64_t from = isSpill ? uint64_t(past / block) : 0;
+  uint64_t to = uint64_t(((isSpill ? past + added : past) + block - 1) / block);
+  begin = (std::clamp(from, low, high) - low) * bytes;
+  end = std::max(begin, (std::clamp(to, low, high) - low) * bytes);
+  return begin < end;
+}
+
+/// A Restore or Spill, token by token.
+void Simulation::move(size_t index) {
+  const Step &step = entry.steps[index];
+  const State &state = plan.states[step.state];
+  const Buffer &buffer = plan.buffers[step.buffer];
+  std::string where = stepName(index);
+  uint64_t begin = 0, end = 0;
+  moves(step, begin, end);
+  if (step.bytes > buffer.size || buffer.tier != Tier::Device) {
+    harm("touches bytes outside of a buffer", where);
+  }
+  int64_t block = state.blockTokens, first = int64_t(step.firstBlock) * block;
+  std::vector<int64_t> dims = state.outer;
+  uint64_t bytes = bitWidth(state.dtype) / 8 * uint64_t(block);
+  for (const std::vector<int64_t> *list : {&state.outer, &state.inner}) {
+    for (int64_t dim : *list) {
+      bytes *= uint64_t(dim);
+    }
+  }
+  auto numTokens = int64_t(step.bytes / bytes) * block;
+  dims.push_back(numTokens);
+  dims.insert(dims.end(), state.inner.begin(), state.inner.end());
+  auto movedFrom = int64_t(begin / bytes) * block;
+  auto movedTo = int64_t(end / bytes) * block;
+  std::vector<uint8_t> &lies = below[step.state];
+  if (step.kind == StepKind::Restore) {
+    Slot slot{step.state, first,
+              std::vector<uint8_t>(static_cast<size_t>(numTokens))};
+    if (begin < end) {
+      writePiece({step.buffer, begin, end, true, 0}, where);
+    }
+    for (int64_t t = movedFrom; t < movedTo; ++t) {
+      bool good = first + t < past && lies[size_t(first + t)] != 0;
+      slot.good[size_t(t)] = good;
+      if (!good) { // something lies there
+        std::vector<Piece> list;
+        tokens(step.buffer, dims, state.outer.size(), block,
+               int64_t(bitWidth(state.dtype) / 8), t, t + 1, true, 0, list);
+        for (const Piece &piece : list) {
+          for (uint64_t b = piece.begin; b < piece.end; ++b) {
+            owner[buffer.offset + b] = 0;
+          }
+        }
+      }
+    }
+    slots[step.buffer] = std::move(slot);
+    return;
+  }
+  auto slot = slots.find(step.buffer);
+  int64_t added = entry.newTokens == kNone ? 0 : values[entry.newTokens];
+  for (int64_t t = movedFrom; t < movedTo; ++t) {
+    bool good = slot != slots.end() && slot->second.state == step.state &&
+                slot->second.firstToken == first &&
+                t < int64_t(slot->second.good.size()) &&
+                slot->second.good[size_t(t)] != 0;
+    std::vector<Piece> list;
+    tokens(step.buffer, dims, state.outer.size(), block,
+           int64_t(bitWidth(state.dtype) / 8), t, t + 1, false, 0, list);
+    for (const Piece &piece : list) {
+      for (uint64_t b = piece.begin; b < piece.end; ++b) {
+        good = good && owner[buffer.offset + b] == step.buffer + 1;
+      }
+    }
+    if (first + t < past && !good) {
+      harm("a spill destroys tokens of earlier runs", where);
+    }
+    if (first + t < past + added && first + t < int64_t(lies.size())) {
+      lies[size_t(first + t)] = good;
+    }
+  }
+}
+
+/// After an append: which tokens a slot or a ring holds.
+void Simulation::appended(const Step &step) {
+  if (step.kind != StepKind::Launch || step.kernel != KernelId::KvAppend ||
+      step.ints.size() < 3) {
+    return;
+  }
+  const Operand &into = step.operands[1];
+  int64_t axis = step.ints[1], block = step.ints[0];
+  int64_t from = values[step.params[0]];
+  int64_t to = from + values[step.operands[0].dims[size_t(axis)]];
+  int64_t held = values[into.dims[size_t(axis)]];
+  if (step.ints.size() == 4) {
+    for (size_t i = 0; i < plan.states.size(); ++i) {
+      for (int64_t t = from; plan.states[i].buffer == into.buffer && t < to;
+           ++t) {
+        auto at = size_t(
+            placeOf(t, block, step.ints[3], held / block - step.ints[3]));
+        if (at < ring[i].size()) {
+          ring[i][at] = t;
+        }
+      }
+    }
+    return;
+  }
+  auto slot = slots.find(into.buffer);
+  if (slot == slots.end()) {
+    return;
+  }
+  bool same = slot->second.firstToken == step.ints[2] &&
+              int64_t(slot->second.good.size()) == held &&
+              plan.states[slot->second.state].blockTokens == block;
+  for (int64_t t = std::max(from, step.ints[2]);
+       t < std::min(to, step.ints[2] + held); ++t) {
+    auto at = size_t(t - step.ints[2]);
+    if (at < slot->second.good.size()) {
+      // A token of an earlier run is not what is appended.
+      slot->second.good[at] = same && t >= past && t - past == t - from;
+    }
+  }
+}
+
+/// Whether an attention sees the tokens that it takes them for.
+void Simulation::seen(size_t index) {
+  const Step &step = entry.steps[index];
+  if (step.kind != StepKind::Launch || step.kernel != KernelId::Attention ||
+      step.ints.size() < 12) {
+    return;
+  }
+  int64_t total = values[step.params[0]], block = step.ints[6];
+  size_t lead = step.ints[7] != 0 ? 1 : 0;
+  for (size_t n : {size_t(1), size_t(2)}) {
+    const Operand &operand = step.operands[n];
+    int64_t held = values[operand.dims[lead + 2]];
+    if (step.ints.size() == 13) {
+      auto slot = slots.find(operand.buffer);
+      if (slot == slots.end()) {
+        continue; // the resident part, or bytes of nobody
+      }
+      for (int64_t t = step.ints[10]; t < std::min(total, step.ints[10] + held);
+           ++t) {
+        int64_t at = t - slot->second.firstToken;
+        if (at < 0 || at >= int64_t(slot->second.good.size()) ||
+            slot->second.good[size_t(at)] == 0 ||
+            slot->second.firstToken != step.ints[10]) {
+          harm("attention takes a slot for tokens that it does not hold",
+               stepName(index));
+        }
+      }
+      continue;
+    }
+    int64_t rows = values[step.operands[0].dims[step.ints[0] != 0 ? 1 : 2]];
+    for (size_t i = 0; i < plan.states.size(); ++i) {
+      if (plan.states[i].buffer != operand.buffer || ring[i].empty()) {
+        continue;
+      }
+      for (int64_t t = 0; t < total; ++t) {
+        if (t >= step.ints[10] && t <= total - rows - step.ints[3]) {
+          continue;
+        }
+        auto at = size_t(
+            placeOf(t, block, step.ints[11], held / block - step.ints[11]));
+        if (at >= ring[i].size() || ring[i][at] != t) {
+          harm("attention takes a ring for tokens that it does not hold",
+               stepName(index));
+        }
+      }
+    }
+  }
+}
+
+/// The tokens of a state that any entry may read when there are `tokens`: its
+/// window, beside its first ones. All of them where nothing limits it.
+static bool isNeeded(const Plan &plan, const State &state, int64_t token,
+                     int64_t tokens) {
+  if (state.ringBlocks == 0) {
+    return true;
+  }
+  for (const Entry &entry : plan.entries) {
+    for (const Step &step : entry.steps) {
+      if (step.kind != StepKind::Launch || step.kernel != KernelId::Attention ||
+          step.operands.size() < 3 || step.ints.size() != 12 ||
+          (step.operands[1].buffer != state.buffer &&
+           step.operands[2].buffer != state.buffer)) {
+        continue;
+      }
+      if (token < step.ints[10] || token > tokens - step.ints[3]) {
+        return true;
+      }
+    }
+  }
+  return false;
 }
 
 bool Simulation::copyPieces(const Step &step, std::vector<Piece> &out) const {
@@ -435,6 +803,25 @@ bool Simulation::pieces(size_t i, std::vector<Piece> &out) const {
     }
     out.push_back({step.buffer, step.targetOffset,
                    step.targetOffset + step.bytes, true, step.operands.size()});
+    return true;
+  }
+  if (step.kind == StepKind::Restore || step.kind == StepKind::Spill) {
+    bool isSpill = step.kind == StepKind::Spill;
+    if (isSpill && step.stream != Stream::Compute) {
+      return false; // the load refuses
+    }
+    uint64_t begin = 0, end = 0;
+    if (moves(step, begin, end)) {
+      const State &state = plan.states[step.state];
+      uint64_t block = plan.buffers[state.spill].size /
+                       uint64_t((state.capacity + state.blockTokens - 1) /
+                                    state.blockTokens -
+                                state.residentBlocks);
+      uint64_t from =
+          (step.firstBlock - uint64_t(state.residentBlocks)) * block;
+      out.push_back({step.buffer, begin, end, !isSpill, 0});
+      out.push_back({state.spill, from + begin, from + end, isSpill, 1});
+    }
     return true;
   }
   if (step.kind != StepKind::Launch) {
@@ -528,16 +915,44 @@ void Simulation::load() {
     writePiece({constant.buffer, 0, constant.bytes.size(), true, 0},
                "loading constants", true);
   }
-  std::vector<Piece> list;
-  for (const State &state : plan.states) {
+  below.assign(plan.states.size(), {});
+  ring.assign(plan.states.size(), {});
+  slots.clear();
+  for (size_t i = 0; i < plan.states.size(); ++i) {
+    const State &state = plan.states[i];
     std::vector<int64_t> dims = state.outer;
     dims.push_back(state.capacity);
     dims.insert(dims.end(), state.inner.begin(), state.inner.end());
-    tokens(state.buffer, dims, state.outer.size(), state.blockTokens,
-           bitWidth(state.dtype) / 8, 0, past, true, 0, list);
-  }
-  for (const Piece &piece : list) {
-    writePiece(piece, "the state of earlier runs", true);
+    int64_t block = state.blockTokens;
+    if (state.spill != kNone) {
+      below[i].assign(size_t(state.capacity), 0);
+      std::fill_n(below[i].begin(), past, uint8_t(1));
+    }
+    if (state.ringBlocks != 0) {
+      ring[i].assign(size_t((state.sinkBlocks + state.ringBlocks) * block), -1);
+    }
+    for (int64_t t = 0; t < past; ++t) {
+      int64_t at = t;
+      if (state.spill != kNone && t >= state.residentBlocks * block) {
+        break;
+      }
+      if (state.ringBlocks != 0) {
+        at = placeOf(t, block, state.sinkBlocks, state.ringBlocks);
+        ring[i][size_t(at)] = t;
+      }
+      std::vector<Piece> list;
+      tokens(state.buffer, dims, state.outer.size(), block,
+             bitWidth(state.dtype) / 8, at, at + 1, true, 0, list);
+      for (const Piece &piece : list) {
+        // In a ring a later token takes the place of this one.
+        bool lasts = isNeeded(plan, state, t, past);
+        for (uint64_t b = piece.begin; !lasts && b < piece.end; ++b) {
+          uint64_t byte = plan.buffers[piece.buffer].offset + b;
+          guarded[std::min<uint64_t>(byte, guarded.size() - 1)] = 0;
+        }
+        writePiece(piece, "the state of earlier runs", lasts);
+      }
+    }
   }
 }
 
@@ -740,12 +1155,32 @@ void Simulation::finish() {
   }
   int64_t added = entry.newTokens == kNone ? 0 : values[entry.newTokens];
   std::vector<Piece> list;
-  for (const State &state : plan.states) {
+  for (size_t i = 0; i < plan.states.size(); ++i) {
+    const State &state = plan.states[i];
     std::vector<int64_t> dims = state.outer;
     dims.push_back(state.capacity);
     dims.insert(dims.end(), state.inner.begin(), state.inner.end());
-    tokens(state.buffer, dims, state.outer.size(), state.blockTokens,
-           bitWidth(state.dtype) / 8, 0, past + added, false, 0, list);
+    for (int64_t t = 0; t < past + added; ++t) {
+      int64_t at = t;
+      if (state.spill != kNone &&
+          t >= state.residentBlocks * state.blockTokens) {
+        if (below[i][size_t(t)] == 0) {
+          harm("what was appended is not spilled", "state " + state.name);
+        }
+        continue;
+      }
+      if (state.ringBlocks != 0) {
+        at = placeOf(t, state.blockTokens, state.sinkBlocks, state.ringBlocks);
+        if (!isNeeded(plan, state, t, past + added)) {
+          continue;
+        }
+        if (ring[i][size_t(at)] != t) {
+          harm("a ring has lost tokens", "state " + state.name);
+        }
+      }
+      tokens(state.buffer, dims, state.outer.size(), state.blockTokens,
+             bitWidth(state.dtype) / 8, at, at + 1, false, 0, list);
+    }
   }
   for (const Piece &piece : list) {
     readPiece(piece, "the state of the next run");
@@ -761,6 +1196,9 @@ void Simulation::finish() {
         for (const Piece &b : stepPieces[j]) {
           uint64_t at = plan.buffers[a.buffer].offset;
           uint64_t bt = plan.buffers[b.buffer].offset;
+          if (plan.buffers[a.buffer].tier != plan.buffers[b.buffer].tier) {
+            continue;
+          }
           if ((a.write || b.write) && at + a.begin < bt + b.end &&
               bt + b.begin < at + a.end && a.begin < a.end && b.begin < b.end) {
             harm("two streams touch the same bytes in no order",
@@ -797,17 +1235,23 @@ void Simulation::run(const Values &symbols) {
             plan.segments[step.segment].size) {
       harm("touches bytes outside of a segment", stepName(i));
     }
+    if (step.kind == StepKind::Restore || step.kind == StepKind::Spill) {
+      move(i);
+      continue;
+    }
     for (const Piece &piece : list) {
       if (!piece.write) {
         readPiece(piece, stepName(i));
       }
     }
+    seen(i);
     hazards(i, list);
     for (const Piece &piece : list) {
       if (piece.write) {
         writePiece(piece, stepName(i));
       }
     }
+    appended(step);
   }
   finish();
 }

@@ -235,6 +235,16 @@ bool changeState(Draft &d) {
     return false;
   }
   State &state = d.plan.states[d.below(d.plan.states.size())];
+  if (state.spill != kNone && d.coin()) {
+    state.residentBlocks += d.coin() ? 1 : -1;
+    d.what = "state " + state.name + " resident";
+    return true;
+  }
+  if (state.ringBlocks != 0 && d.coin()) {
+    (d.coin() ? state.ringBlocks : state.sinkBlocks) += d.coin() ? 1 : -1;
+    d.what = "state " + state.name + " ring";
+    return true;
+  }
   int64_t &value = d.coin() ? state.capacity : state.blockTokens;
   value = d.coin() ? value * 2 : std::max<int64_t>(1, value / 2);
   d.what = "state " + state.name;
@@ -361,6 +371,56 @@ std::vector<Mutation> makeMutations() {
         s->buffer = pick(d, d.plan.buffers, slot);
         return true;
       });
+  auto restore = [](const Step &s) { return s.kind == StepKind::Restore; };
+  auto spill = [](const Step &s) { return s.kind == StepKind::Spill; };
+  auto moves = [=](const Step &s) { return restore(s) || spill(s); };
+  add("restore moved", "still before its first reader, its slot free", true,
+      [=](Draft &d) { return moveStep(d, d.coin(), restore); });
+  add("spill moved", "still behind its append, its slot not used again", true,
+      [=](Draft &d) { return moveStep(d, d.coin(), spill); });
+  add("restore or spill dropped", "no block of it moves", true, [=](Draft &d) {
+    Step *s = pickStep(d, moves);
+    if (s == nullptr) {
+      return false;
+    }
+    forget(d, *s);
+    return true;
+  });
+  add("restore or spill changed", "no block of it moves", true, [=](Draft &d) {
+    Step *s = pickStep(d, moves);
+    if (s == nullptr) {
+      return false;
+    }
+    const State &state = d.plan.states[s->state];
+    switch (d.below(6)) {
+    case 0:
+      s->firstBlock += d.coin() ? 1 : -1;
+      d.what += " first block";
+      return true;
+    case 1: {
+      uint64_t blocks = 1 + d.below(3);
+      uint64_t bytes = d.plan.buffers[state.buffer].size /
+                       uint64_t(std::max<int64_t>(state.residentBlocks, 0) + 1);
+      d.what += " bytes";
+      return move(s->bytes, (d.coin() ? 1 : -1) * int64_t(blocks * bytes));
+    }
+    case 2:
+      d.what += " bytes";
+      return move(s->bytes, shift(d));
+    case 3:
+      s->state = uint32_t(d.below(d.plan.states.size()));
+      d.what += " state";
+      return true;
+    case 4:
+      s->stream = s->stream == Stream::Copy ? Stream::Compute : Stream::Copy;
+      d.what += " stream";
+      return true;
+    default:
+      s->buffer = pick(d, d.plan.buffers, slot);
+      d.what += " slot";
+      return true;
+    }
+  });
   add("lifetime starts later", "touched before it, in bytes that are free then",
       true, [](Draft &d) { return changeLifetime(d, true, false); });
   add("lifetime ends earlier", "touched after it, in bytes that are free then",
