@@ -216,15 +216,14 @@ def PlanSpillPass : Pass<"plan-spill", "::mlir::ModuleOp"> {
     A state that one append and one attention of each entry use, in blocks of a
     multiple of 64 tokens, can be cut: its first blocks stay in its buffer, the
     others lie in a buffer of the disk tier and come through slots, window by
-    window, on the copy stream, while the windows before are computed:
+    window. How long before its use a window's copy begins is plan-place's to say:
 
         plan.launch "kv_append"(read @e.k, update @state.k : f32[1, 4, 512, 8]) params ["past"] ints [64, 2]
         plan.launch "attention"(read @e.q, read @state.k, read @state.k, write @e.y) ..
     becomes, with two blocks resident and two windows of three,
-        (signal, wait, plan.restore .. to @e.below and signal, some windows ahead)
         plan.launch "kv_append"(.., update @state.k : f32[1, 4, 128, 8]) params ["past"] ints [64, 2, 0]
         plan.launch "attention"(.., write @e.carry) ints [.., 0, 1, 0]
-        plan.wait 1 on compute
+        plan.restore 24576 of @kv.k + 2 to @e.below
         plan.launch "kv_append"(.., update @e.below : f32[1, 4, 192, 8]) params ["past"] ints [64, 2, 128]
         plan.launch "attention"(.., update @e.carry) ints [.., 128, 0, 0]
         plan.spill 24576 of @kv.k + 2 from @e.below

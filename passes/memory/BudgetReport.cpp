@@ -71,10 +71,12 @@ Peak findPeak(const PlacementModel &model, const Choice &choice,
           size_t rest = i - entry.activations.size();
           for (const auto *groups : {&plan.groups, &plan.gathers}) {
             for (const StreamGroup &group : *groups) {
-              if (!holder && rest < group.ranges.size()) {
-                holder = model.weights[group.ranges[rest].weight].op;
+              for (const StreamRange &range : group.ranges) {
+                // The slots of restores are among the activations.
+                if (!range.isRestore && !holder && rest-- == 0) {
+                  holder = model.weights[range.weight].op;
+                }
               }
-              rest -= std::min(rest, group.ranges.size());
             }
           }
           assert(holder && "the minimum plan carries nothing");

@@ -64,12 +64,14 @@ std::vector<Candidate> candidates(const PlacementModel &model) {
     const StreamSchedule &plan = streaming.schedules[model.mainEntry()];
     for (const StreamGroup *group : plan.all()) {
       for (const StreamRange &range : group->ranges) {
-        loads[range.weight] += range.bytes + kCopyOverhead;
+        if (!range.isRestore) {
+          loads[range.weight] += range.bytes + kCopyOverhead;
+        }
       }
     }
     for (const StreamGroup *group : plan.all()) {
       for (const StreamRange &range : group->ranges) {
-        if (!seen[range.weight]) {
+        if (!range.isRestore && !seen[range.weight]) {
           seen[range.weight] = true;
           out.push_back({range.weight, loads[range.weight]});
         }
@@ -235,7 +237,13 @@ public:
 private:
   std::vector<uint64_t> windows(uint64_t tile) const {
     uint64_t piece = std::max(tile, unit);
-    return {8 * piece, 4 * piece, 2 * piece, 2 * largest, 0};
+    std::vector<uint64_t> list = {8 * piece, 4 * piece, 2 * piece, 2 * largest,
+                                  0};
+    if (model.restoreGroup != 0) {
+      list.push_back(8 * model.restoreGroup);
+      list.push_back(4 * model.restoreGroup);
+    }
+    return list;
   }
   /// Whether it rides out a late thread, in several pieces (reads in flight
   /// complete together).
@@ -395,11 +403,40 @@ std::vector<Weighed> Chooser::choices() const {
 
 } // namespace
 
+/// How far ahead the restores are issued where all weights stay: what the model
+/// likes best of what fits, and of what it does not tell apart, the least that
+/// is several groups and rides out a late thread.
+static Choice chooseRestores(const PlacementModel &model, Choice resident,
+                             uint64_t capacity) {
+  constexpr double kLateSeconds = 4e-3;
+  constexpr double kTold = 0.002;
+  auto late = static_cast<uint64_t>(model.costs.machine().link * kLateSeconds);
+  std::optional<Weighed> best;
+  bool bestIsSteady = false;
+  for (uint64_t groups : {0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32}) {
+    Prefetch prefetch{0, groups * model.restoreGroup};
+    Choice choice = model.uniform(resident.resident, prefetch);
+    if (groups != 0 && arenaOf(model, choice) > capacity) {
+      break;
+    }
+    Weighed found = weigh(model, std::move(choice));
+    bool isSteady = groups >= 4 && prefetch.window >= late;
+    if (!best || found.score < best->score - kTold ||
+        (isSteady && !bestIsSteady && found.score < best->score + kTold)) {
+      best = std::move(found);
+      bestIsSteady = isSteady;
+    }
+  }
+  return best->choice;
+}
+
 Choice choosePlanned(const PlacementModel &model, const MinimumPlan &minimum,
                      uint64_t capacity) {
   Choice resident = allResident(model);
   if (arenaOf(model, resident) <= capacity) {
-    return resident;
+    return model.restoreGroup == 0
+               ? resident
+               : chooseRestores(model, std::move(resident), capacity);
   }
   Chooser chooser(model, capacity);
   for (const Weighed &promising : chooser.choices()) {

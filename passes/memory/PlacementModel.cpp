@@ -183,11 +183,18 @@ PlacementModel::PlacementModel(ModuleOp module) : costs(module) {
     entry.op = op;
     std::vector<StepCost> stepCosts = costs.steps(op);
     graph::SymbolBounds bounds = planir::getBounds(op);
+    uint64_t restoring = 0; // bytes, without a step between
     for (Operation &step : op.getBody().front()) {
       StepInfo info;
-      info.seconds = isa<planir::RestoreOp>(step)
-                         ? 0 // on the copy stream
-                         : stepCosts[entry.stepInfos.size()].seconds;
+      info.seconds = stepCosts[entry.stepInfos.size()].seconds;
+      if (auto restore = dyn_cast<planir::RestoreOp>(step)) {
+        // A window is chosen for a full state.
+        info.restoredBytes = restore.getBytes();
+        restoring += padded(info.restoredBytes);
+        restoreGroup = std::max(restoreGroup, restoring);
+      } else {
+        restoring = 0;
+      }
       if (auto launch = dyn_cast<planir::LaunchOp>(step)) {
         for (auto [i, view] : llvm::enumerate(launch.operandViews())) {
           auto it = weightIndex.find(view.getBuffer().getAttr());
@@ -291,6 +298,10 @@ PlacementModel::region(const EntryInfo &entry,
   };
   for (size_t i = 0; i < schedule.groups.size(); ++i) {
     for (const StreamRange &range : schedule.groups[i].ranges) {
+      if (range.isRestore) {
+        ++copy; // its slot is among the activations
+        continue;
+      }
       uint32_t end = schedule.newIndex[range.last] + 1;
       if (i < schedule.carried) {
         carry(range, 0, end);
@@ -374,6 +385,9 @@ struct Simulated {
         SimulatedStep::wait(Stream::Compute, arrival[i - schedule.carried]));
   }
   void launch(uint32_t piece) {
+    if (schedule.pieces[piece].isRestore) {
+      return;
+    }
     const Rates &rates = costs.machine();
     uint32_t step = schedule.pieces[piece].step;
     uint32_t count = schedule.firstPiece[step + 1] - schedule.firstPiece[step];

@@ -38,6 +38,10 @@
 // longer per byte than one token does, and its activations take most of the
 // region. Only the carried weights are cut alike everywhere.
 //
+// What a restore brings of a spilled state (plan-spill) streams as well, in the
+// same order and window: restores that follow each other are a group, which is
+// issued in their stead. Its slots are the state's own, and never carried.
+//
 // A table of embeddings (Gather along axis 0, GatherQuant) is not streamed at
 // all: the copy gathers the rows that the indices name, so a slot holds at most
 // one row per index, and the launch takes row i for index i. The indices are
@@ -114,6 +118,7 @@ struct StepInfo {
   uint64_t outputs = 0;        // of a product that can be cut, else 0
   RowGather gather;            // without tables: none
   double seconds = 0;          // of compute, estimated
+  uint64_t restoredBytes = 0;  // not a launch but a restore of so much at most
 
   /// Whether it gathers by rows, given which weights stay.
   bool gathers(const std::vector<bool> &resident) const {
@@ -188,7 +193,8 @@ public:
 
   std::vector<WeightInfo> weights; // in the order of the module
   std::vector<EntryInfo> entries;
-  uint64_t fixedBytes = 0; // state, constants, small weights
+  uint64_t fixedBytes = 0;   // state, constants, small weights
+  uint64_t restoreGroup = 0; // bytes of slots of the largest group of restores
   CostModel costs;
 
 private:

@@ -314,16 +314,17 @@ private:
       lasts.push_back(firsts.back());
     }
 
-    uint64_t nextEvent = 0; // beyond those of plan-spill
-    op.getBody().walk([&](planir::SignalOp signal) {
-      nextEvent = std::max(nextEvent, signal.getEvent() + 1);
-    });
+    uint64_t nextEvent = 0;
     auto copies = [&](const StreamGroup &group, auto &&use) {
       Location loc = builder.getUnknownLoc();
       uint64_t go = nextEvent++;
       planir::SignalOp::create(builder, loc, go, planir::Stream::Compute);
       planir::WaitOp::create(builder, loc, go, planir::Stream::Copy);
       for (const StreamRange &range : group.ranges) {
+        if (range.isRestore) {
+          builder.clone(*pieces[range.first]);
+          continue;
+        }
         BufferOp weight = weightOf(range);
         BufferOp slot = makeSlot(op, range, weight);
         auto bytes = [&](uint64_t value) {
@@ -374,6 +375,12 @@ private:
           waitForGather, waitForCopy, launch;
     } visitor{at, gatherRows, copy, refill, waitForGather, waitForCopy, launch};
     memory::walk(plan, visitor);
+    // They stand where their groups are issued now.
+    for (auto [piece, step] : llvm::zip_equal(plan.pieces, pieces)) {
+      if (piece.isRestore) {
+        step->erase();
+      }
+    }
     carry(op, firsts, lasts);
   }
 

@@ -3,9 +3,9 @@
 // Glossary.
 //   window   consecutive blocks of a state that come and go together
 //   part     the piece of an attention that sees one window
-//   ahead    how many windows before its own a restore is issued: as many as
-//            one attention has, so that the next layer's are on their way while
-//            this one is computed
+//
+// A restore stands right before the first launch that needs it; plan-place says
+// how far ahead of it the copy begins (PlacementModel.h).
 //
 //===----------------------------------------------------------------------===//
 
@@ -307,25 +307,19 @@ private:
       Use *use = nullptr;
       uint64_t first = 0; // block
       uint64_t count = 0;
-      Operation *at = nullptr; // the wait for it
-      uint64_t event = 0;
       SmallVector<BufferOp> slots; // by state
     };
-    uint64_t nextEvent = 0;
     std::vector<Window> windows;
-    size_t ahead = 1;
     for (Use &use : uses) {
       StateOp state = use.states.front();
       uint64_t resident = *state.getResidentBlocks();
       uint64_t rest = blocksOf(state) - resident;
       uint64_t number = std::min(numWindows, rest);
-      ahead = std::max<size_t>(ahead, number);
       for (uint64_t i = 0; i < number; ++i) {
         Window window;
         window.use = &use;
         window.first = resident + rest * i / number;
         window.count = resident + rest * (i + 1) / number - window.first;
-        window.event = nextEvent++;
         windows.push_back(window);
       }
     }
@@ -350,8 +344,6 @@ private:
         uint64_t firstToken = window.first * block;
         uint64_t tokens = window.count * block;
         Location loc = LaunchOp(use.attention).getLoc();
-        window.at = planir::WaitOp::create(builder, loc, window.event,
-                                           planir::Stream::Compute);
         places.clear();
         for (StateOp state : use.states) {
           window.slots.push_back(makeBuffer(
@@ -360,6 +352,12 @@ private:
               window.count * blockBytes.lookup(state), entry));
           places.push_back(
               FlatSymbolRefAttr::get(window.slots.back().getSymNameAttr()));
+        }
+        for (size_t i = 0; i < use.states.size(); ++i) {
+          planir::RestoreOp::create(
+              builder, loc, number(window.slots[i].getSize()),
+              FlatSymbolRefAttr::get(StateOp(use.states[i]).getSymNameAttr()),
+              number(window.first), places[i]);
         }
         for (size_t i = 0; i < use.states.size(); ++i) {
           auto append = cast<LaunchOp>(builder.clone(*originals[i]));
@@ -380,27 +378,6 @@ private:
     }
     for (Use &use : uses) {
       LaunchOp(use.attention).erase();
-    }
-    // The restores.
-    Operation *start =
-        windows.empty() ? nullptr : &entry.getBody().front().front();
-    for (size_t i = 0; i < windows.size(); ++i) {
-      Window &window = windows[i];
-      builder.setInsertionPoint(i < ahead ? start : windows[i - ahead].at);
-      Location loc = window.at->getLoc();
-      uint64_t go = nextEvent++;
-      planir::SignalOp::create(builder, loc, go, planir::Stream::Compute);
-      planir::WaitOp::create(builder, loc, go, planir::Stream::Copy);
-      for (auto [slot, state] :
-           llvm::zip_equal(window.slots, window.use->states)) {
-        planir::RestoreOp::create(
-            builder, loc, number(slot.getSize()),
-            FlatSymbolRefAttr::get(StateOp(state).getSymNameAttr()),
-            number(window.first),
-            FlatSymbolRefAttr::get(slot.getSymNameAttr()));
-      }
-      planir::SignalOp::create(builder, loc, window.event,
-                               planir::Stream::Copy);
     }
   }
 

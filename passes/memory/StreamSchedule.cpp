@@ -68,6 +68,17 @@ StreamSchedule PlacementModel::scheduleOnce(
     const StepInfo &info = entry.stepInfos[step];
     auto first = static_cast<uint32_t>(out.pieces.size());
     out.firstPiece.push_back(first);
+    if (info.restoredBytes != 0) {
+      // Keys and values come together.
+      bool follows = !out.pieces.empty() && out.pieces.back().isRestore;
+      out.pieces.push_back({step, 0, 0, true});
+      if (!follows) {
+        out.groups.push_back({first, first, {}});
+      }
+      out.groups.back().ranges.push_back(
+          {0, 0, info.restoredBytes, first, first, std::nullopt, true});
+      continue;
+    }
     uint64_t count = piecesOf(info, resident, tileOf(info));
     uint64_t units = (info.outputs + kUnit - 1) / kUnit;
     auto last = static_cast<uint32_t>(first + count - 1);
@@ -150,7 +161,7 @@ static uint32_t countCarried(const StreamSchedule &schedule, uint64_t window) {
   uint32_t count = 0;
   for (const StreamGroup &group : schedule.groups) {
     held += slotBytes(group);
-    if (held > window) {
+    if (held > window || group.ranges.front().isRestore) {
       return count;
     }
     ++count;
@@ -167,8 +178,9 @@ static std::optional<uint32_t> matching(const StreamSchedule &schedule,
       return std::nullopt;
     }
     for (const StreamRange &range : schedule.groups[group].ranges) {
-      if (i == ranges.size() || range.weight != ranges[i].weight ||
-          range.begin != ranges[i].begin || range.bytes != ranges[i].bytes) {
+      if (i == ranges.size() || range.isRestore ||
+          range.weight != ranges[i].weight || range.begin != ranges[i].begin ||
+          range.bytes != ranges[i].bytes) {
         return std::nullopt;
       }
       ++i;
@@ -214,7 +226,10 @@ struct Numbering {
   void at(uint32_t) {}
   void copies(const StreamGroup &group, std::vector<uint32_t> &places) {
     index += 2; // signal, wait
-    for (size_t i = 0; i < group.ranges.size(); ++i) {
+    for (const StreamRange &range : group.ranges) {
+      if (range.isRestore) {
+        out.newIndex[range.first] = index;
+      }
       places.push_back(index++);
     }
   }
@@ -231,12 +246,17 @@ struct Numbering {
   }
   void waitForGather(uint32_t) { ++index; }
   void waitForCopy(uint32_t) { ++index; }
-  void launch(uint32_t) { out.newIndex.push_back(index++); }
+  void launch(uint32_t piece) {
+    if (!out.pieces[piece].isRestore) {
+      out.newIndex[piece] = index++;
+    }
+  }
 };
 
 } // namespace
 
 static void number(StreamSchedule &out) {
+  out.newIndex.resize(out.pieces.size());
   Numbering numbering{out};
   walk(out, numbering);
   llvm::append_range(out.copyIndex, numbering.refillIndex);

@@ -19,6 +19,9 @@ struct Piece {
   uint32_t step = 0;
   uint64_t first = 0;
   uint64_t count = 0;
+  /// A restore of blocks of a spilled state: a copy, which stands where its
+  /// group is issued. What follows it reads what it brings.
+  bool isRestore = false;
 };
 
 /// One staging buffer: bytes [begin, begin + bytes) of a weight's segment, read
@@ -30,7 +33,9 @@ struct StreamRange {
   uint32_t first = 0;
   uint32_t last = 0;
   /// Not a range of `weight` but rows of a table of the step's gather.
-  std::optional<uint32_t> table;
+  std::optional<uint32_t> table = std::nullopt;
+  /// Nor this, but what the piece `first` restores, into a slot of its own.
+  bool isRestore = false;
 };
 
 /// The copy of a carried group for the next run.
@@ -55,7 +60,7 @@ struct StreamSchedule {
   std::vector<StreamRange> kept; // carried ranges that the entry leaves alone
   std::vector<StreamGroup> gathers;  // of rows, by reader, which is where each
                                      // is issued
-  std::vector<uint32_t> newIndex;    // per piece
+  std::vector<uint32_t> newIndex;    // per piece; of a restore, its copy's
   std::vector<uint32_t> copyIndex;   // per range, of groups, then of refills
   std::vector<uint32_t> gatherIndex; // per range of gathers
   uint32_t newSteps = 0;

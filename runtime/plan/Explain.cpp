@@ -88,6 +88,14 @@ uint64_t largestSlot(const Plan &plan, size_t entry) {
   return bytes;
 }
 
+uint64_t restoredBytes(const Entry &entry) {
+  uint64_t bytes = 0;
+  for (const Step &step : entry.steps) {
+    bytes += step.kind == StepKind::Restore ? step.bytes : 0;
+  }
+  return bytes;
+}
+
 double tokensPerRun(const Plan &plan, const Entry &entry) {
   if (entry.newTokens == kNone) {
     return 0;
@@ -150,6 +158,30 @@ static std::string streamsText(const Plan &plan) {
   return text;
 }
 
+/// Empty if no state spills.
+static std::string spillsText(const Plan &plan) {
+  int64_t kept = 0, tokens = 0;
+  for (const State &state : plan.states) {
+    if (state.spill != kNone) {
+      kept = state.residentBlocks * state.blockTokens;
+      tokens = state.capacity;
+    }
+  }
+  std::string text;
+  for (size_t i = 0; tokens > 0 && i < std::min(kShown, plan.entries.size());
+       ++i) {
+    const Entry &entry = plan.entries[i];
+    text += (text.empty()
+                 ? std::to_string(kept) + " of " + std::to_string(tokens) +
+                       " tokens of the KV cache stay, the others come back: "
+                       "when it is full, "
+                 : ", ") +
+            formatSize(restoredBytes(entry)) + " per run of " +
+            printable(entry.name);
+  }
+  return text;
+}
+
 /// All in the unit of the largest.
 static std::string boundText(const Entry &entry, const Prediction *p) {
   double launches =
@@ -204,6 +236,9 @@ std::string explainText(const Plan &plan,
       line("stays", staysText(plan) + (streams ? "" : "; nothing streams"));
   if (streams) {
     out += line("streams", streamsText(plan));
+  }
+  if (std::string spills = spillsText(plan); !spills.empty()) {
+    out += line("spills", spills);
   }
   for (size_t i = 0; i < std::min(kShown, plan.entries.size()); ++i) {
     const Entry &entry = plan.entries[i];

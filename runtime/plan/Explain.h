@@ -35,6 +35,10 @@ KeptWeights keptWeights(const Plan &plan);
 /// Bytes of the largest staging buffer of an entry.
 uint64_t largestSlot(const Plan &plan, size_t entry);
 
+/// Bytes of states that lie below and come back in one run when the state is
+/// full.
+uint64_t restoredBytes(const Entry &entry);
+
 /// Tokens that one run of the entry processes at most, all sequences of the
 /// batch together; 0 if it processes none. The plan must be valid.
 double tokensPerRun(const Plan &plan, const Entry &entry);

@@ -85,6 +85,7 @@ nlohmann::ordered_json reportJson(const Plan &plan) {
                        {"kernels", countLaunches(entry)},
                        {"peak_live_bytes", entry.peakLiveBytes},
                        {"streamed_bytes", entry.streamedBytes},
+                       {"spilled_bytes", restoredBytes(entry)},
                        {"predicted_seconds", entry.predictedSeconds},
                        {"bound_by", entry.boundBy}});
     double tokens = tokensPerRun(plan, entry);

@@ -75,6 +75,11 @@ class Spilled:
         plan, report = self.compile(name, "--vram", "unbounded", "--kv-resident", keep, *options)
         if not report["state_bytes"] < whole["state_bytes"]:
             raise Failure(f"state_bytes {report['state_bytes']} of {whole['state_bytes']}")
+        blocks, stay = CONTEXT // 64, -(-keep // 64)
+        below = whole["state_bytes"] // blocks * (blocks - stay)
+        spilled = [entry["spilled_bytes"] for entry in report["entries"]]
+        if set(spilled) != {below} or any(e["spilled_bytes"] for e in whole["entries"]):
+            raise Failure(f"spilled_bytes {spilled}, expected {below}")
         self.tool.good("verify", plan)
         if self.run(plan, *how) != want:
             raise Failure("other bits than with all of the cache on the device")

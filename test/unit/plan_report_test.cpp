@@ -35,6 +35,7 @@ TEST(Report, JsonHasTheContractsFields) {
   EXPECT_EQ(entry, nlohmann::json::parse(
                        R"({"name": "main", "steps": 7, "kernels": 4,
                            "peak_live_bytes": 1464, "streamed_bytes": 1024,
+                           "spilled_bytes": 0,
                            "predicted_seconds": 0.25, "bound_by": "link",
                            "largest_slot_bytes": 1024,
                            "predicted_tokens_per_second": 12.0})"));
