@@ -409,7 +409,7 @@ std::vector<Weighed> Chooser::choices() const {
 static Choice chooseRestores(const PlacementModel &model, Choice resident,
                              uint64_t capacity) {
   constexpr double kLateSeconds = 4e-3;
-  constexpr double kTold = 0.002;
+  constexpr double kTold = 0.01;
   auto late = static_cast<uint64_t>(model.costs.machine().link * kLateSeconds);
   std::optional<Weighed> best;
   bool bestIsSteady = false;

@@ -174,8 +174,13 @@ Result<void> Session::openSpill(const SessionOptions &options) {
   if (!spill) {
     return {};
   }
+  // Reads in flight share the disk: the first one of a run, for which everybody
+  // waits, takes as long as all of them. A few are as fast as many.
+  constexpr uint32_t kReadsInFlight = 4;
+  io::IoOptions io = options.io;
+  io.depth = std::min(io.depth, kReadsInFlight);
   Result<std::unique_ptr<io::TransferEngine>> reader =
-      io::TransferEngine::create(spill->source(), options.io);
+      io::TransferEngine::create(spill->source(), io);
   if (!reader) {
     return reader.error();
   }
