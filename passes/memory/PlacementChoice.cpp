@@ -467,7 +467,8 @@ Choice chooseNaive(const PlacementModel &model, const MinimumPlan &minimum,
   if (arenaOf(model, resident) <= capacity) {
     return resident;
   }
-  // The longest prefix, by bisection: what stays only adds to the arena.
+  // The longest prefix, by bisection (what stays only adds to the arena) with
+  // estimates; the real packing may need a little more.
   std::vector<Candidate> order = candidates(model);
   auto prefix = [&](size_t count) {
     Choice choice = allStreamed(model, {UINT64_MAX, 0});
@@ -476,20 +477,24 @@ Choice chooseNaive(const PlacementModel &model, const MinimumPlan &minimum,
     }
     return choice;
   };
-  Choice best = minimum.choice;
-  size_t low = 0;
-  size_t high = order.size();
+  size_t low = 0; // so many prefixes seem to fit, the empty one counted
+  size_t high = order.size() + 1;
   while (low < high) {
     size_t middle = (low + high) / 2;
     Choice next = prefix(middle);
-    if (arenaOf(model, next) <= capacity) {
-      best = std::move(next);
+    if (model.estimate(next, model.stream(next)) <= capacity) {
       low = middle + 1;
     } else {
       high = middle;
     }
   }
-  return best;
+  for (; low > 0; --low) {
+    Choice next = prefix(low - 1);
+    if (arenaOf(model, next) <= capacity) {
+      return next;
+    }
+  }
+  return minimum.choice;
 }
 
 } // namespace llmc::memory

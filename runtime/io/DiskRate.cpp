@@ -58,15 +58,17 @@ private:
   void *raw = MAP_FAILED;
 };
 
-/// Reads the range from its beginning with as many requests in flight as the
-/// backend takes, until the time is up; at its end it starts over, or stops if
-/// `once`. They go round the whole buffer: one that stays in the cache would
-/// give more than any weights get. 0 if a read fails.
-double rate(ReadBackend &backend, const FileRange &range, uint8_t *buffer,
-            uint64_t requestBytes, bool direct, bool once, double seconds) {
+/// Reads the range from `at` on, which moves on, with as many requests in
+/// flight as the backend takes, until the time is up; behind its end comes its
+/// beginning, but all of it at most once if `once`. They go round the whole
+/// buffer: one that stays in the cache would give more than any weights get. 0
+/// if a read fails.
+double rate(ReadBackend &backend, const FileRange &range, uint64_t &at,
+            uint8_t *buffer, uint64_t requestBytes, bool direct, bool once,
+            double seconds) {
   const auto depth = static_cast<uint32_t>(
       std::min<uint64_t>(backend.capacity(), kBufferBytes / requestBytes));
-  uint64_t at = range.first;
+  uint64_t left = once ? range.last - range.first : UINT64_MAX;
   uint64_t place = 0;
   uint64_t total = 0;
   uint32_t inFlight = 0;
@@ -75,15 +77,15 @@ double rate(ReadBackend &backend, const FileRange &range, uint8_t *buffer,
   const double end = begin + seconds;
   bool more = true;
   const auto issue = [&](uint32_t tag) {
-    if (at == range.last) {
-      more = more && !once;
+    if (at >= range.last) {
       at = range.first;
     }
-    more = more && !failed && now() < end;
+    more = more && left != 0 && !failed && now() < end;
     if (!more) {
       return;
     }
-    const uint64_t bytes = std::min(requestBytes, range.last - at);
+    const uint64_t bytes = std::min({requestBytes, range.last - at, left});
+    left -= bytes;
     backend.begin(
         {at, buffer + place, static_cast<uint32_t>(bytes), tag, direct});
     at += bytes;
@@ -113,8 +115,9 @@ void drop(const FileRange &range) {
 } // namespace
 
 /// The rate of one way, over `seconds`; 0 if it cannot be had.
-static double measureWay(const FileRange &range, const plan::DiskWay &way,
-                         Buffer &buffer, double seconds) {
+static double measureWay(const FileRange &range, uint64_t &at,
+                         const plan::DiskWay &way, Buffer &buffer,
+                         double seconds) {
   const auto depth = static_cast<uint32_t>(way.depth);
   const bool buffered = way.method == "buffered";
   std::unique_ptr<ReadBackend> backend;
@@ -131,7 +134,7 @@ static double measureWay(const FileRange &range, const plan::DiskWay &way,
                                      : std::span<uint8_t>(),
                                  error);
   }
-  return backend ? rate(*backend, range, buffer.base, way.requestBytes,
+  return backend ? rate(*backend, range, at, buffer.base, way.requestBytes,
                         !buffered, buffered, seconds)
                  : 0;
 }
@@ -166,11 +169,14 @@ DiskRates measureDisk(const FileRange &range, double glance, double sustained) {
     return {};
   }
   std::vector<plan::DiskWay> ways = allWays(range.files.direct >= 0);
+  // Each goes on where the one before it stopped: what was read just now may
+  // lie in a cache of the disk.
+  uint64_t at = range.first;
   const auto measure = [&](plan::DiskWay &way, double seconds) {
     // One buffer at a time: the memory may be as tight as the plan's budget.
     Buffer buffer(way.hugePages);
     way.bytesPerSecond =
-        buffer.base ? measureWay(range, way, buffer, seconds) : 0;
+        buffer.base ? measureWay(range, at, way, buffer, seconds) : 0;
   };
   for (plan::DiskWay &way : ways) {
     measure(way, glance);
@@ -209,12 +215,13 @@ double measureCached(const FileRange &range, double seconds) {
   }
   double best = 0;
   const std::unique_ptr<ReadBackend> one = createInlineBackend(range.files);
-  rate(*one, range, buffer.base, kMiB, false, true, 60); // fills it
-  best = rate(*one, range, buffer.base, kMiB, false, false, seconds);
+  uint64_t at = range.first;
+  rate(*one, range, at, buffer.base, kMiB, false, true, 60); // fills it
+  best = rate(*one, range, at, buffer.base, kMiB, false, false, seconds);
   const std::unique_ptr<ReadBackend> two =
       createThreadBackend(range.files, 2, false);
-  return std::max(best,
-                  rate(*two, range, buffer.base, kMiB, false, false, seconds));
+  return std::max(
+      best, rate(*two, range, at, buffer.base, kMiB, false, false, seconds));
 }
 
 std::optional<double> measureLatency(const FileRange &range, int reads) {

@@ -94,8 +94,8 @@ class Machine:
         expect(self.profile["source"] == "probe", self.profile["source"])
         expect(host["memory"]["read_bytes_per_second"] > 1e9, f"memory {host['memory']}")
         ways = self.profile["disk"]["ways"]
-        best = max(way["bytes_per_second"] for way in ways)
-        expect(self.profile["disk"]["bytes_per_second"] == best, "the disk is not its best way")
+        best, rate = max(way["bytes_per_second"] for way in ways), self.profile["disk"]["bytes_per_second"]
+        expect(best / 4 < rate < best * 4, f"the disk {rate} is not like its best way {best}")
         file = self.write("probed", self.profile)
         probed = self.tool.json(*self.compile("--vram", "2M", "--hardware", file))
         faster = json.loads(json.dumps(self.profile))

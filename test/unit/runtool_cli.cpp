@@ -11,6 +11,7 @@
 #include "runtime/plan/HardwareProfile.h"
 #include "tools/llmc-run/Npy.h"
 
+#include <fstream>
 #include <nlohmann/json.hpp>
 
 #include <sys/wait.h>
@@ -328,6 +329,17 @@ TEST(RuntoolCli, ProbeWritesAProfileThatCanBeRead) {
     ++files;
   }
   EXPECT_EQ(files, 3u); // out, err, hw.json
+  // A file that is there is read instead, unless it is too small.
+  const std::string large = folder / "large";
+  std::ofstream(large) << "x";
+  std::filesystem::resize_file(large, uint64_t(64) << 20);
+  const Outcome read = llmcRun(folder, "probe --quick --disk " + large);
+  EXPECT_EQ(read.status, 0) << read.error;
+  EXPECT_NE(read.out.find("large"), std::string::npos) << read.out;
+  std::filesystem::resize_file(large, uint64_t(1) << 20);
+  const Outcome small = llmcRun(folder, "probe --quick --disk " + large);
+  EXPECT_EQ(small.status, 1) << small.error;
+  EXPECT_NE(small.error.find("too little"), std::string::npos) << small.error;
   const Outcome nowhere = llmcRun(folder, "probe --quick --disk /nonexistent");
   EXPECT_EQ(nowhere.status, 1);
   EXPECT_NE(nowhere.error.find("/nonexistent"), std::string::npos);

@@ -29,19 +29,21 @@ using namespace llmc::tool;
 namespace {
 struct ProbeOptions {
   std::string output;
-  std::string folder = ".";
+  std::string disk = "."; // a folder or a file
   int threads = 0;
   bool quick = false;
   bool json = false;
 };
 
-/// A file without a name in a folder, full of bytes that do not repeat, on the
-/// disk and not in the page cache.
-class ScratchFile {
+/// A file to measure with.
+class MeasuredFile {
 public:
-  static Result<ScratchFile> create(const std::string &folder, uint64_t bytes) {
-    ScratchFile file;
-    file.fd = open(folder.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+  /// One without a name in a folder, full of bytes that do not repeat, on the
+  /// disk and not in the page cache.
+  static Result<MeasuredFile> create(const std::string &folder,
+                                     uint64_t bytes) {
+    MeasuredFile file;
+    file.fd = ::open(folder.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
     if (file.fd < 0) {
       // Some file systems have no nameless files.
       std::string name = folder + "/.llmc-probe-XXXXXX";
@@ -81,8 +83,18 @@ public:
     posix_fadvise(file.fd, 0, 0, POSIX_FADV_DONTNEED);
     return file;
   }
-  ScratchFile(ScratchFile &&other) noexcept : fd(std::exchange(other.fd, -1)) {}
-  ~ScratchFile() {
+  /// One that is there.
+  static Result<MeasuredFile> open(const std::string &path) {
+    MeasuredFile file;
+    file.fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    if (file.fd < 0) {
+      return {ErrorCode::FileUnreadable, path + ": " + std::strerror(errno)};
+    }
+    return file;
+  }
+  MeasuredFile(MeasuredFile &&other) noexcept
+      : fd(std::exchange(other.fd, -1)) {}
+  ~MeasuredFile() {
     if (fd >= 0) {
       close(fd);
     }
@@ -91,7 +103,7 @@ public:
   int fd = -1;
 
 private:
-  ScratchFile() = default;
+  MeasuredFile() = default;
 };
 } // namespace
 
@@ -101,16 +113,38 @@ static void note(const char *what) {
   }
 }
 
+/// The file to read: `path` itself, or one that is made in that folder.
+static Result<MeasuredFile> fileToRead(const std::string &path, bool quick,
+                                       uint64_t &bytes) {
+  if (std::filesystem::is_directory(path)) {
+    bytes = uint64_t(quick ? 256 : 512) << 20;
+    return MeasuredFile::create(path, bytes);
+  }
+  std::error_code code;
+  const uint64_t size = std::filesystem::file_size(path, code);
+  if (code) {
+    return {ErrorCode::FileNotFound, path + ": " + code.message()};
+  }
+  constexpr uint64_t kLeast = uint64_t(64) << 20;
+  if (size < kLeast) {
+    return {ErrorCode::InvalidArgument,
+            path + ": has " + llmc::formatBytes(size) +
+                ", too little to measure a disk with (at least " +
+                llmc::formatBytes(kLeast) + ")"};
+  }
+  bytes = size / 4096 * 4096;
+  return MeasuredFile::open(path);
+}
+
 static Result<plan::DiskHardware> probeDisk(const ProbeOptions &options) {
   plan::DiskHardware disk;
   std::error_code code;
-  disk.path = std::filesystem::canonical(options.folder, code).string();
+  disk.path = std::filesystem::canonical(options.disk, code).string();
   if (code) {
-    return Error{ErrorCode::FileNotFound,
-                 options.folder + ": " + code.message()};
+    return Error{ErrorCode::FileNotFound, options.disk + ": " + code.message()};
   }
-  const uint64_t bytes = uint64_t(options.quick ? 256 : 512) << 20;
-  Result<ScratchFile> file = ScratchFile::create(disk.path, bytes);
+  uint64_t bytes = 0;
+  Result<MeasuredFile> file = fileToRead(disk.path, options.quick, bytes);
   if (!file) {
     return file.error();
   }
@@ -251,9 +285,10 @@ void tool::addProbe(CLI::App &app, Job &job) {
                "them");
   sub->add_option("-o", options->output,
                   "Write the profile, for --hardware (JSON)");
-  sub->add_option("--disk", options->folder,
-                  "The folder whose disk is measured (default: this one); "
-                  "needs 512 MiB there for a moment");
+  sub->add_option("--disk", options->disk,
+                  "What is read to measure the disk: a folder (default: this "
+                  "one; needs 512 MiB there for a moment), or a large file, "
+                  "which is closest to the truth for a weights file");
   sub->add_option("--threads", options->threads,
                   "Compute threads (default: all cores)")
       ->check(CLI::Range(1, 1024));
