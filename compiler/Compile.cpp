@@ -2,6 +2,7 @@
 
 #include "compiler/Compile.h"
 
+#include "compiler/Chunks.h"
 #include "compiler/Contexts.h"
 #include "compiler/EmitExe.h"
 #include "compiler/Pipeline.h"
@@ -139,6 +140,51 @@ void adviseSpilling(mlir::MLIRContext &context, CompileOptions options,
   }
 }
 
+/// A budget that only a smaller prefill chunk meets: takes the largest one, or
+/// says which it is.
+Result<Lowered> lowerAtBestChunk(mlir::MLIRContext &context,
+                                 CompileOptions &options, uint64_t budget,
+                                 const std::shared_ptr<StageRecord> &record) {
+  Result<Lowered> asked = lowerAtBestContext(context, options, budget, record);
+  if (!asked || !asked->failure ||
+      asked->failure->peakStep.rfind("prefill:", 0) != 0) {
+    return asked;
+  }
+  CompileOptions smaller = options;
+  if (asked->model.info.context > 0) {
+    // No chunk has more than half of the context, see Import.h.
+    smaller.context = asked->model.info.context;
+    smaller.prefillChunk =
+        std::min(smaller.prefillChunk, (*smaller.context + 1) / 2);
+  }
+  if (smaller.prefillChunk <= 1) {
+    return asked;
+  }
+  Result<int64_t> chunk =
+      largestChunk(context, smaller, asked->failure->minimumBytes, budget);
+  if (!chunk) {
+    return chunk.error();
+  }
+  if (*chunk == 0) {
+    return asked;
+  }
+  if (!options.autoChunk) {
+    asked->failure->advice.insert(
+        asked->failure->advice.begin(),
+        "--prefill-chunk " + std::to_string(*chunk) +
+            " is the largest that fits (auto finds it)");
+    return asked;
+  }
+  options.prefillChunk = smaller.prefillChunk = *chunk;
+  Result<Lowered> found = lower(context, smaller, budget, nullptr);
+  if (found) {
+    found->warnings.push_back(
+        "prefill chunk set to " + std::to_string(*chunk) +
+        " tokens, the largest that fits the budget (--prefill-chunk chooses)");
+  }
+  return found;
+}
+
 //===----------------------------------------------------------------------===//
 // Tokenizer and files
 //===----------------------------------------------------------------------===//
@@ -246,7 +292,7 @@ Result<CompileResult> compile(const CompileOptions &given,
 
   std::unique_ptr<mlir::MLIRContext> context = makeContext();
   Result<Lowered> lowered =
-      lowerAtBestContext(*context, options, *budget, record);
+      lowerAtBestChunk(*context, options, *budget, record);
   if (!lowered) {
     return lowered.error();
   }

@@ -2,6 +2,7 @@
 
 #include "compiler/Contexts.h"
 
+#include "compiler/Largest.h"
 #include "compiler/Pipeline.h"
 
 #include <algorithm>
@@ -47,64 +48,37 @@ Result<int64_t> Contexts::largest(uint64_t budgetBytes, Want want) {
   if (most <= 0) {
     return int64_t(0);
   }
-  // In [low, high): low is known to fit (0: nothing does), high not to.
-  int64_t low = 0, high = last + 1;
-  uint64_t lowBytes = 0, highBytes = 0;
-  auto note = [&](int64_t index, uint64_t needed) {
-    if (needed <= budgetBytes && index > low) {
-      low = index;
-      lowBytes = needed;
-    } else if (needed > budgetBytes && index < high) {
-      high = index;
-      highBytes = needed;
-    }
-  };
+  Fitting fitting{budgetBytes, 0, last + 1};
   for (int64_t index : {last, int64_t(1)}) {
     Result<Need> found = need(tokensOf(index));
     if (!found) {
       return found.error();
     }
-    note(index, bytes(*found));
-    if (low == last) {
+    fitting.note(index, bytes(*found));
+    if (fitting.low == last) {
       return most;
     }
   }
-  if (low == 0) {
+  if (fitting.low == 0) {
     return int64_t(0);
   }
   for (const auto &[tokens, found] : known) {
     if (tokens > kSmallest && tokens < most &&
         (tokens - kSmallest) % kStep == 0) {
-      note(1 + (tokens - kSmallest) / kStep, bytes(found));
+      fitting.note(1 + (tokens - kSmallest) / kStep, bytes(found));
     }
   }
-  // Interpolation meets a straight line at once; should the line be bent,
-  // every other try halves what is left.
-  for (bool halve = false; high - low > 1; halve = !halve) {
-    int64_t guess = (low + high) / 2;
-    if (!halve && highBytes > lowBytes) {
-      double part =
-          double(budgetBytes - lowBytes) / double(highBytes - lowBytes);
-      guess = low + int64_t(part * double(high - low));
-      // Of two neighbours one is to fit and the other not to.
-      guess = std::clamp(guess, low + 1, high - 1);
-    }
-    Result<Need> found = need(tokensOf(guess));
+  Result<void> done = fitting.narrow([&](int64_t index) -> Result<uint64_t> {
+    Result<Need> found = need(tokensOf(index));
     if (!found) {
       return found.error();
     }
-    note(guess, bytes(*found));
-    // The line says that one of the neighbours is on the other side.
-    int64_t beside = low == guess ? guess + 1 : guess - 1;
-    if (!halve && low < beside && beside < high) {
-      Result<Need> next = need(tokensOf(beside));
-      if (!next) {
-        return next.error();
-      }
-      note(beside, bytes(*next));
-    }
+    return bytes(*found);
+  });
+  if (!done) {
+    return done.error();
   }
-  return tokensOf(low);
+  return tokensOf(fitting.low);
 }
 
 } // namespace llmc::compiler

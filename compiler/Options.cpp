@@ -45,6 +45,7 @@ std::string CompileOptions::str() const {
   out += policy == Policy::Naive ? " --policy naive" : " --policy planned";
   out += reorder ? "" : " --order model";
   out += inPlace ? "" : " --in-place off";
+  out += swap ? "" : " --swap off";
   out += hardwareId.empty() ? "" : " --hardware " + hardwareId;
   return out;
 }

@@ -13,6 +13,10 @@
 
 namespace llmc::compiler {
 
+/// --prefill-chunk auto does not go beyond this: products of more rows are
+/// hardly faster.
+constexpr int64_t kLargestAutoChunk = 512;
+
 /// --vram. Unbounded plans keep everything on the device.
 struct Budget {
   enum class Kind : uint8_t { Unbounded, Auto, Bytes };
@@ -44,6 +48,8 @@ struct CompileOptions {
   std::optional<int64_t> context;
   int64_t batch = 1;
   int64_t prefillChunk = 128;
+  /// Where the budget cannot be met with this chunk, the largest that can.
+  bool autoChunk = false;
   std::map<std::string, DimBounds> dims;
   bool allLogits = false;
   std::string tokenizer;
@@ -59,6 +65,7 @@ struct CompileOptions {
   Policy policy = Policy::Planned;
   bool reorder = true; // false: steps stay in the model's own order
   bool inPlace = true; // false: every value has a buffer of its own
+  bool swap = true;    // false: activations stay from first use to last
   Emit emit = Emit::Plan;
   std::string untilAfter;
   std::string dumpStages;

@@ -7,12 +7,15 @@
 #include "dialects/plan/PlanDialect.h"
 #include "passes/Pipelines.h"
 #include "passes/memory/CostModel.h"
+#include "passes/memory/Layout.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/Diagnostics.h"
 #include "mlir/IR/MLIRContext.h"
 #include "mlir/Pass/PassManager.h"
 #include "llvm/Support/raw_ostream.h"
+
+#include <cstdio>
 
 namespace llmc::compiler {
 
@@ -70,6 +73,7 @@ static void fill(PlanPipelineOptions &out, const CompileOptions &options,
   out.policy = options.policy == Policy::Naive ? "naive" : "planned";
   out.order = options.reorder ? "planned" : "model";
   out.inPlace = options.inPlace;
+  out.swap = options.swap;
   out.kvResident = options.kvResident;
 }
 
@@ -155,6 +159,38 @@ Result<Scheduled> schedule(mlir::MLIRContext &context,
   return out;
 }
 
+/// What plan-swap has done, in words; empty if nothing.
+static std::string describeSwaps(mlir::ModuleOp module) {
+  auto swaps = module->getAttrOfType<mlir::DictionaryAttr>(memory::kSwapsAttr);
+  if (!swaps) {
+    return {};
+  }
+  auto number = [&](const char *name) {
+    auto value = swaps.getAs<mlir::IntegerAttr>(name);
+    return value ? value.getInt() : 0;
+  };
+  auto seconds = swaps.getAs<mlir::FloatAttr>("seconds");
+  char time[32];
+  std::snprintf(time, sizeof(time), "%.3g",
+                1e3 * (seconds ? seconds.getValueAsDouble() : 0));
+  auto activations = [](int64_t count) {
+    return std::to_string(count) +
+           (count == 1 ? " activation" : " activations");
+  };
+  int64_t swapped = number("swapped"), again = number("recomputed");
+  std::string text = "the activations do not fit into the budget: ";
+  if (swapped != 0) {
+    text += activations(swapped) + (swapped == 1 ? " leaves" : " leave") +
+            " for a file (--spill-dir) and come back";
+  }
+  if (again != 0) {
+    text +=
+        (swapped != 0 ? ", " : "") + activations(again) + " are computed again";
+  }
+  return text + "; predicted to take " + time +
+         " ms, partly beside launches, in one run of each entry";
+}
+
 Result<Placed> place(mlir::ModuleOp module, const import::ModelInfo &info,
                      const CompileOptions &options, uint64_t budgetBytes,
                      const std::shared_ptr<StageRecord> &record,
@@ -181,6 +217,11 @@ Result<Placed> place(mlir::ModuleOp module, const import::ModelInfo &info,
           " tokens stay on the device, the others are kept in a file "
           "(--spill-dir) and come back layer by layer; --kv-resident sets how "
           "many stay");
+    }
+  }
+  if (warnings && mlir::succeeded(planned)) {
+    if (std::string said = describeSwaps(module); !said.empty()) {
+      warnings->push_back(std::move(said));
     }
   }
   Placed out;

@@ -245,6 +245,39 @@ def PlanSpillPass : Pass<"plan-spill", "::mlir::ModuleOp"> {
   ];
 }
 
+def PlanSwapPass : Pass<"plan-swap", "::mlir::ModuleOp"> {
+  let summary = "Let activations leave where nothing else meets the budget";
+  let description = [{
+    If the smallest plan does not fit the budget, activations that no step uses
+    for a while are swapped out to the disk tier and back in, or made again,
+    until it does (SwapChoice.h):
+
+        plan.launch .. (read @e.x, ..)
+        ..
+        plan.launch .. (read @e.x, ..)
+    becomes
+        plan.launch .. (read @e.x, ..)
+        plan.swap_out 65536 of @e.x + 0 to @e.x.below
+        ..
+        plan.signal 1 on compute
+        plan.wait 1 on copy
+        plan.swap_in 65536 of @e.x.back + 0 from @e.x.below
+        plan.signal 0 on copy
+        ..
+        plan.wait 0 on compute
+        plan.launch .. (read @e.x.back, ..)
+
+    A smallest plan of fewer bytes than without is left in `plan.least`, whether
+    or not the budget asks for it; what was done in `plan.swaps`.
+  }];
+  let options = [
+    Option<"budget", "budget", "uint64_t", /*default=*/"UINT64_MAX",
+           "Bytes of arena and reserve together">,
+    Option<"reserve", "reserve", "uint64_t", /*default=*/"0",
+           "Bytes kept free outside of the arena">,
+  ];
+}
+
 def PlanPlacePass : Pass<"plan-place", "::mlir::ModuleOp"> {
   let summary = "Decide under the budget which weights stay and which stream";
   let description = [{

@@ -66,6 +66,11 @@ struct PlanPipelineOptions
       llvm::cl::desc("Tokens of each state that stay in the arena; -1: all, "
                      "-2: as many as the budget allows"),
       llvm::cl::init(-1)};
+  Option<bool> swap{
+      *this, "swap",
+      llvm::cl::desc("Let activations leave where nothing else meets the "
+                     "budget"),
+      llvm::cl::init(true)};
   Option<bool> inPlace{
       *this, "in-place",
       llvm::cl::desc("Let buffers share a place where nothing is lost"),

@@ -44,6 +44,15 @@ void buildPlacementPipeline(OpPassManager &pm,
   pm.addPass(createPlanSpillPass(spill));
   pm.addPass(createPlanLivenessPass());
 
+  // The last resort: what plan-place can do by itself comes first, so this asks
+  // for its smallest plan. The slots are buffers that plan-place has to see.
+  if (options.swap) {
+    PlanSwapPassOptions swap;
+    swap.budget = options.budget;
+    swap.reserve = options.reserve;
+    pm.addPass(createPlanSwapPass(swap));
+  }
+
   // Decides what stays and what streams, inserts the copies and renews the
   // lifetimes. It counts bytes with the same solver as the assignment, so
   // nothing that moves a lifetime may come between the two.

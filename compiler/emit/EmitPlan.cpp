@@ -347,6 +347,26 @@ private:
       blocks(spill, plan::StepKind::Spill, plan::Stream::Compute);
       return step;
     }
+    auto swap = [&](auto move, plan::StepKind kind, plan::Stream stream) {
+      step.kind = kind;
+      step.stream = stream;
+      step.name = move.getBuffer().str();
+      step.buffer = buffers.lookup(move.getBuffer());
+      step.targetOffset = move.getTargetOffset();
+      step.bytes = move.getBytes();
+      step.below = buffers.lookup(move.getBelow());
+      const plan::Buffer &below = out.buffers[step.below];
+      out.totals.diskBytes =
+          std::max(out.totals.diskBytes, below.offset + below.size);
+    };
+    if (auto away = dyn_cast<planir::SwapOutOp>(op)) {
+      swap(away, plan::StepKind::SwapOut, plan::Stream::Compute);
+      return step;
+    }
+    if (auto back = dyn_cast<planir::SwapInOp>(op)) {
+      swap(back, plan::StepKind::SwapIn, plan::Stream::Copy);
+      return step;
+    }
     if (auto signal = dyn_cast<planir::SignalOp>(op)) {
       step.kind = plan::StepKind::Signal;
       step.stream = static_cast<plan::Stream>(signal.getStream());
@@ -396,7 +416,8 @@ private:
     for (const plan::Buffer &buffer : out.buffers) {
       if (buffer.entry == plan::kNone) {
         shared += buffer.tier == plan::Tier::Device ? buffer.size : 0;
-      } else if (buffer.entry == index && buffer.start < buffer.end) {
+      } else if (buffer.entry == index && buffer.start < buffer.end &&
+                 buffer.tier == plan::Tier::Device) {
         change[buffer.start] += static_cast<int64_t>(buffer.size);
         change[buffer.end] -= static_cast<int64_t>(buffer.size);
       }

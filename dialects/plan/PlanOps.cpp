@@ -296,7 +296,8 @@ LogicalResult EntryOp::verify() {
 
 LogicalResult EntryOp::verifyRegions() {
   for (Operation &step : getBody().front()) {
-    if (!isa<LaunchOp, CopyOp, RestoreOp, SpillOp, SignalOp, WaitOp>(step)) {
+    if (!isa<LaunchOp, CopyOp, RestoreOp, SpillOp, SwapOutOp, SwapInOp,
+             SignalOp, WaitOp>(step)) {
       return step.emitOpError("is not a step of a plan");
     }
   }

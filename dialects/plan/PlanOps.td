@@ -231,6 +231,30 @@ def Plan_SpillOp : Plan_StepOp<"spill"> {
   }];
 }
 
+def Plan_SwapOutOp : Plan_StepOp<"swap_out"> {
+  let summary = "Bytes of a buffer to the disk tier, on the compute stream";
+  let description = [{
+        plan.swap_out 65536 of @main.x + 0 to @main.x.below
+  }];
+  let arguments = (ins I64Attr:$bytes, FlatSymbolRefAttr:$buffer,
+      I64Attr:$target_offset, FlatSymbolRefAttr:$below);
+  let assemblyFormat = [{
+    $bytes `of` $buffer `+` $target_offset `to` $below attr-dict
+  }];
+}
+
+def Plan_SwapInOp : Plan_StepOp<"swap_in"> {
+  let summary = "And back, to the same place of another buffer, on the copy stream";
+  let description = [{
+        plan.swap_in 65536 of @main.x.back + 0 from @main.x.below
+  }];
+  let arguments = (ins I64Attr:$bytes, FlatSymbolRefAttr:$buffer,
+      I64Attr:$target_offset, FlatSymbolRefAttr:$below);
+  let assemblyFormat = [{
+    $bytes `of` $buffer `+` $target_offset `from` $below attr-dict
+  }];
+}
+
 def Plan_SignalOp : Plan_StepOp<"signal"> {
   let summary = "The event happens when all earlier steps of the stream are done";
   let arguments = (ins I64Attr:$event, Plan_Stream:$stream);

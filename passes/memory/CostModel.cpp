@@ -120,6 +120,11 @@ CopyTime CostModel::copy(uint64_t bytes) const {
   return copyTime(bytes, fileBytes, rates);
 }
 
+double CostModel::swap(uint64_t bytes) const {
+  return rates.copySeconds +
+         static_cast<double>(bytes) / std::min(rates.link, rates.memory / 4);
+}
+
 CopyTime CostModel::rows(uint64_t count, uint64_t rowBytes) const {
   // Each row is a read that waits its part of the latency: so many are in
   // flight (IoOptions::depth). Which rows come is not known, so of a file
@@ -233,6 +238,11 @@ CostModel::steps(planir::EntryOp entry,
       step.seconds = time.seconds + time.latency;
     } else if (auto restore = dyn_cast<planir::RestoreOp>(op)) {
       step.seconds = this->copy(restoredBytes(restore, entry, values)).seconds;
+    } else if (auto in = dyn_cast<planir::SwapInOp>(op)) {
+      step.seconds = swap(in.getBytes());
+    } else if (auto out = dyn_cast<planir::SwapOutOp>(op)) {
+      step.seconds = swap(out.getBytes());
+      step.bound = Bound::Memory;
     }
   }
   return out;
@@ -266,9 +276,9 @@ CostModel::cost(planir::EntryOp entry,
       list.push_back(
           SimulatedStep::work(Stream::Copy, time.seconds, time.latency));
       out.copiedBytes += copy.getBytes();
-    } else if (isa<planir::RestoreOp>(op)) {
+    } else if (isa<planir::RestoreOp, planir::SwapInOp>(op)) {
       list.push_back(SimulatedStep::work(Stream::Copy, step.seconds));
-    } else if (isa<planir::LaunchOp>(op)) {
+    } else if (isa<planir::LaunchOp, planir::SwapOutOp>(op)) {
       list.push_back(SimulatedStep::work(Stream::Compute, step.seconds));
       (step.bound == Bound::Compute  ? out.computeBoundSeconds
        : step.bound == Bound::Memory ? out.memoryBoundSeconds

@@ -82,6 +82,8 @@ public:
   }
 
   CopyTime copy(uint64_t bytes) const;
+  /// Seconds of one way of a swap: a write to the spill file, or a read.
+  double swap(uint64_t bytes) const;
   /// A copy that gathers so many rows.
   CopyTime rows(uint64_t count, uint64_t rowBytes) const;
 

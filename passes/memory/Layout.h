@@ -28,6 +28,10 @@ namespace llmc::memory {
 /// Names of the module's attributes that the placement leaves.
 constexpr llvm::StringLiteral kTotalsAttr = "plan.totals";
 constexpr llvm::StringLiteral kInfeasibleAttr = "plan.infeasible";
+/// What plan-swap leaves: the smallest budget that it can meet, if that is
+/// smaller than plan-place's own, and what it has done.
+constexpr llvm::StringLiteral kLeastAttr = "plan.least";
+constexpr llvm::StringLiteral kSwapsAttr = "plan.swaps";
 
 /// Padding counts as part of the buffer before it.
 inline uint64_t padded(uint64_t size) {

@@ -186,7 +186,9 @@ PlacementModel::PlacementModel(ModuleOp module) : costs(module) {
     uint64_t restoring = 0; // bytes, without a step between
     for (Operation &step : op.getBody().front()) {
       StepInfo info;
-      info.seconds = stepCosts[entry.stepInfos.size()].seconds;
+      info.seconds = isa<planir::SwapInOp>(step)
+                         ? 0 // on the copy stream
+                         : stepCosts[entry.stepInfos.size()].seconds;
       if (auto restore = dyn_cast<planir::RestoreOp>(step)) {
         // A window is chosen for a full state.
         info.restoredBytes = restore.getBytes();
@@ -232,6 +234,10 @@ PlacementModel::PlacementModel(ModuleOp module) : costs(module) {
         slot = restore.getBufferAttr();
       } else if (auto spill = dyn_cast<planir::SpillOp>(step)) {
         slot = spill.getBufferAttr();
+      } else if (auto out = dyn_cast<planir::SwapOutOp>(step)) {
+        slot = out.getBufferAttr();
+      } else if (auto in = dyn_cast<planir::SwapInOp>(step)) {
+        slot = in.getBufferAttr();
       }
       if (slot) {
         auto [it, isNew] =
@@ -241,7 +247,8 @@ PlacementModel::PlacementModel(ModuleOp module) : costs(module) {
       ++index;
     }
     for (auto buffer : module.getOps<BufferOp>()) {
-      if (buffer.getEntry() != op.getSymName()) {
+      if (buffer.getEntry() != op.getSymName() ||
+          buffer.getTier() != planir::Tier::Device) {
         continue;
       }
       ActivationInfo info;

@@ -81,7 +81,8 @@ struct PlanAssignAddresses
       std::vector<solver::Buffer> problem;
       solver::Problem activations;
       for (auto buffer : module.getOps<BufferOp>()) {
-        if (buffer.getEntry() != entry.getSymName()) {
+        if (buffer.getEntry() != entry.getSymName() ||
+            buffer.getTier() != planir::Tier::Device) {
           continue;
         }
         if (!buffer.getStart()) {

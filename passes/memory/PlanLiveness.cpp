@@ -56,6 +56,12 @@ llvm::MapVector<StringAttr, Lifetime> computeLifetimes(planir::EntryOp entry) {
       touch(restore.getBufferAttr());
     } else if (auto spill = dyn_cast<planir::SpillOp>(step)) {
       touch(spill.getBufferAttr());
+    } else if (auto out = dyn_cast<planir::SwapOutOp>(step)) {
+      touch(out.getBufferAttr());
+      touch(out.getBelowAttr());
+    } else if (auto in = dyn_cast<planir::SwapInOp>(step)) {
+      touch(in.getBufferAttr());
+      touch(in.getBelowAttr());
     }
     ++index;
   }

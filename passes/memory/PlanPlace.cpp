@@ -314,7 +314,10 @@ private:
       lasts.push_back(firsts.back());
     }
 
-    uint64_t nextEvent = 0;
+    uint64_t nextEvent = 0; // beyond those of plan-swap
+    op.getBody().walk([&](planir::SignalOp signal) {
+      nextEvent = std::max(nextEvent, signal.getEvent() + 1);
+    });
     auto copies = [&](const StreamGroup &group, auto &&use) {
       Location loc = builder.getUnknownLoc();
       uint64_t go = nextEvent++;
@@ -412,6 +415,9 @@ struct PlanPlace : impl::PlanPlacePassBase<PlanPlace> {
     totals.budget = budget;
     totals.reserve = reserve;
     totals.minimum = minimum.bytes;
+    if (auto least = module->getAttrOfType<IntegerAttr>(memory::kLeastAttr)) {
+      totals.minimum = std::min<uint64_t>(totals.minimum, least.getInt());
+    }
     module->setAttr(memory::kTotalsAttr, totals.toAttr(&getContext()));
     if (budget < minimum.bytes) {
       memory::reportInfeasible(module, model, minimum, budget);

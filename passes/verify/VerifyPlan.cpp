@@ -128,6 +128,12 @@ private:
     if (auto spill = dyn_cast<planir::SpillOp>(step)) {
       return verifyBlocks(spill, false);
     }
+    if (auto out = dyn_cast<planir::SwapOutOp>(step)) {
+      return verifySwap(out, /*isOut=*/true);
+    }
+    if (auto in = dyn_cast<planir::SwapInOp>(step)) {
+      return verifySwap(in, /*isOut=*/false);
+    }
     if (auto signal = dyn_cast<planir::SignalOp>(step)) {
       auto stream = static_cast<size_t>(signal.getStream());
       // The event carries what its stream has done and seen so far.
@@ -271,6 +277,43 @@ private:
     return success();
   }
 
+  /// An activation leaves and comes back. The slot it comes back to is a buffer
+  /// that steps may write like any activation.
+  template <class Op> LogicalResult verifySwap(Op op, bool isOut) {
+    FailureOr<BufferOp> buffer = touch(op, op.getBufferAttr());
+    FailureOr<BufferOp> below = touch(op, op.getBelowAttr());
+    if (failed(buffer) || failed(below)) {
+      return failure();
+    }
+    if (below->getTier() != planir::Tier::Disk ||
+        op.getBytes() > below->getSize() ||
+        op.getTargetOffset() + op.getBytes() > buffer->getSize()) {
+      return op.emitOpError()
+             << op.getBytes() << " bytes do not fit " << op.getBufferAttr()
+             << " and " << op.getBelowAttr();
+    }
+    if (!written.contains(isOut ? *buffer : *below)) {
+      return op.emitOpError()
+             << "reads " << (isOut ? op.getBufferAttr() : op.getBelowAttr())
+             << " before it is written";
+    }
+    if (isOut) {
+      written.insert(*below);
+      done[0][0] = index + 1;
+      return success();
+    }
+    constexpr size_t kCopy = 1;
+    if (done[kCopy][0] < lastCompute()) {
+      return op.emitOpError()
+             << "may run before the compute steps in front of it are done";
+    }
+    written.insert(*buffer);
+    windows.insert(*buffer);
+    copies[*buffer] = index + 1;
+    done[kCopy][kCopy] = index + 1;
+    return success();
+  }
+
   uint64_t lastCompute() const { return done[0][0]; }
 
   EntryOp entry;
@@ -278,7 +321,7 @@ private:
   graph::SymbolBounds bounds;
   uint64_t index = 0;
   llvm::DenseSet<Operation *> written;
-  llvm::DenseSet<Operation *> windows; // slots of spilled states
+  llvm::DenseSet<Operation *> windows; // slots that may be written
   /// One past the last step of each stream that is known to be done: what the
   /// stream itself has issued, and what it has waited for of the other.
   using Clock = std::array<uint64_t, 2>;

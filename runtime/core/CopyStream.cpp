@@ -149,7 +149,8 @@ bool CopyStream::readFailed(CopyFailure &failure) const {
 
 static bool isTransfer(const Action &action) {
   return action.kind == plan::StepKind::Copy ||
-         action.kind == plan::StepKind::Restore;
+         action.kind == plan::StepKind::Restore ||
+         action.kind == plan::StepKind::SwapIn;
 }
 
 void CopyStream::loop() {

@@ -41,7 +41,7 @@ struct CopySources {
 
   bool any() const { return weights || spilled; }
   io::TransferEngine *of(const Action &action) const {
-    return action.kind == plan::StepKind::Restore ? spilled : weights;
+    return action.kind == plan::StepKind::Copy ? weights : spilled;
   }
   /// Gives up all reads.
   void drain() const {

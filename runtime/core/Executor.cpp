@@ -39,12 +39,23 @@ Executor::create(const Plan &plan, const TierMemory &memory,
     for (const Action &action : schedule->actions) {
       const bool isRestore = action.kind == StepKind::Restore;
       const bool isSpill = action.kind == StepKind::Spill;
-      if ((isRestore || isSpill) && (!sources.spilled || !sources.spill)) {
+      const bool isSwapIn = action.kind == StepKind::SwapIn;
+      const bool isSwap = isSwapIn || action.kind == StepKind::SwapOut;
+      if ((isRestore || isSpill || isSwap) &&
+          (!sources.spilled || !sources.spill)) {
         return Error{ErrorCode::PlanUnsafe,
-                     "entry '" + plan.entries[i].name +
-                         "' moves blocks of a state, but none is spilled"};
+                     "entry '" + plan.entries[i].name + "' moves " +
+                         (isSwap ? "activations" : "blocks of a state") +
+                         " to the spill file, but nothing is spilled"};
       }
-      copies |= isRestore;
+      copies |= isRestore || isSwapIn;
+      if (isSwapIn) {
+        if (Result<void> allowed = sources.spilled->allow(
+                action.fileOffset, action.target, action.bytes);
+            !allowed) {
+          return allowed.error();
+        }
+      }
       if (isRestore) {
         if (Result<void> allowed = sources.spilled->allow(
                 sources.spill->offsetOf(action), action.target, action.bytes);
@@ -163,8 +174,14 @@ Result<void> Executor::runStreams(uint32_t entry) {
       ownSpill = sources.spill->spill(action);
       stop = ownSpill.failed;
       break;
+    case StepKind::SwapOut:
+      ownSpill =
+          sources.spill->write(action.fileOffset, action.target, action.bytes);
+      stop = ownSpill.failed;
+      break;
     case StepKind::Copy: // a synchronous copy, in order with the launches
     case StepKind::Restore:
+    case StepKind::SwapIn:
       ownCopy = copies->copyNow(action);
       stop = ownCopy.failed();
       break;
@@ -218,13 +235,19 @@ Result<void> Executor::runSerially(uint32_t entry) {
       if (kernels::Status status = action.kernel(action.launch)) {
         return kernelError(entry, action, status);
       }
-    } else if (action.kind == StepKind::Spill) {
-      const WriteFailure failure = sources.spill->spill(action);
+    } else if (action.kind == StepKind::Spill ||
+               action.kind == StepKind::SwapOut) {
+      const WriteFailure failure =
+          action.kind == StepKind::Spill
+              ? sources.spill->spill(action)
+              : sources.spill->write(action.fileOffset, action.target,
+                                     action.bytes);
       if (failure.failed) {
         return sources.spill->describe(failure);
       }
     } else if (action.kind == StepKind::Copy ||
-               action.kind == StepKind::Restore) {
+               action.kind == StepKind::Restore ||
+               action.kind == StepKind::SwapIn) {
       const CopyFailure failure = copies->copyNow(action);
       if (failure.failed()) {
         sources.drain();

@@ -37,6 +37,10 @@ static std::string label(const plan::Step &step) {
     return "restore";
   case plan::StepKind::Spill:
     return "spill";
+  case plan::StepKind::SwapOut:
+    return "swap out";
+  case plan::StepKind::SwapIn:
+    return "swap in";
   }
   return "?";
 }

@@ -202,6 +202,23 @@ Result<Schedule> Schedule::build(const Plan &plan, uint32_t index,
       s.moves.push_back(action.step);
       break;
     }
+    case StepKind::SwapOut:
+    case StepKind::SwapIn: {
+      uint8_t *base = bufferAddress(plan, step.buffer, memory);
+      const bool isOut = step.kind == StepKind::SwapOut;
+      if (!base || step.below >= plan.buffers.size() ||
+          step.targetOffset > plan.buffers[step.buffer].size ||
+          step.bytes > plan.buffers[step.buffer].size - step.targetOffset ||
+          plan.buffers[step.below].tier != Tier::Disk ||
+          step.bytes > plan.buffers[step.below].size ||
+          (isOut && step.stream != Stream::Compute)) {
+        return malformed(entry, i, "a swap outside its buffers");
+      }
+      action.target = base + step.targetOffset;
+      action.bytes = step.bytes;
+      action.fileOffset = plan.buffers[step.below].offset;
+      break;
+    }
     case StepKind::Signal:
     case StepKind::Wait:
       if (step.event >= entry.numEvents) {

@@ -38,8 +38,9 @@ struct Action {
   uint32_t event = 0; // Signal, Wait
   kernels::KernelFn kernel = nullptr;
   kernels::Launch launch;
-  uint8_t *target = nullptr;      // Copy
-  uint64_t fileOffset = 0;        // Copy: from the start of the weights file
+  uint8_t *target = nullptr;      // Copy; swaps: the bytes on the device
+  uint64_t fileOffset = 0;        // Copy: from the start of the weights file;
+                                  // swaps: of the spill file
   uint64_t bytes = 0;             // Copy
   uint32_t segment = plan::kNone; // Copy
   uint64_t sourceOffset = 0;      // Copy: from the start of the segment

@@ -198,7 +198,8 @@ Result<void> Session::takeMemory(void (*warn)(const std::string &)) {
               path + ": buffer '" + buffer.name + "' lies beyond 2^64"};
     }
     if (buffer.tier == Tier::Disk && buffer.kind != BufferKind::Weight &&
-        buffer.kind != BufferKind::State) {
+        buffer.kind != BufferKind::State &&
+        buffer.kind != BufferKind::Activation) {
       return {ErrorCode::Unsupported,
               path + ": buffer '" + buffer.name +
                   "' is kept on disk, which this version does not run"};

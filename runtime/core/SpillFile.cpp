@@ -20,6 +20,12 @@
 
 using namespace llmc;
 
+/// Where a swapped activation lies while it is out.
+static bool isSwappedPlace(const plan::Buffer &buffer) {
+  return buffer.tier == plan::Tier::Disk &&
+         buffer.kind == plan::BufferKind::Activation;
+}
+
 static std::string reason(int error) {
   return std::string(std::strerror(error)) + " (errno " +
          std::to_string(error) + ")";
@@ -67,6 +73,11 @@ Result<std::unique_ptr<SpillFile>> SpillFile::create(const plan::Plan &plan,
     mine.tail = base + tailAt;
     bytes = std::max(bytes, below.offset + below.size);
   }
+  for (const plan::Buffer &buffer : plan.buffers) {
+    if (isSwappedPlace(buffer)) {
+      bytes = std::max(bytes, buffer.offset + buffer.size);
+    }
+  }
   if (bytes == 0) {
     return std::unique_ptr<SpillFile>();
   }
@@ -101,7 +112,7 @@ Result<std::unique_ptr<SpillFile>> SpillFile::create(const plan::Plan &plan,
                      formatBytes(available) + " (" + std::to_string(available) +
                      " bytes); name another folder with --spill-dir"};
   }
-  spill->write = hook ? std::move(hook) : WriteHook(pwrite);
+  spill->writeSome = hook ? std::move(hook) : WriteHook(pwrite);
   return spill;
 }
 
@@ -124,6 +135,29 @@ SpillFile::Piece SpillFile::restore(const Action &action) const {
   return {offsetOf(action), blocks * state.blockBytes};
 }
 
+WriteFailure SpillFile::write(uint64_t offset, const uint8_t *data,
+                              uint64_t bytes) {
+  const uint64_t end = offset + bytes;
+  for (uint64_t at = offset; at != end;) {
+    const ssize_t put =
+        writeSome(file.fd, data, end - at, static_cast<off_t>(at));
+    if (put <= 0) {
+      if (put < 0 && errno == EINTR) {
+        continue;
+      }
+      return {true, at, put == 0 ? ENOSPC : errno};
+    }
+    data += put;
+    at += static_cast<uint64_t>(put);
+  }
+  if (bytes != 0) {
+    // On its way, so that a direct read does not have to wait for it.
+    sync_file_range(file.fd, static_cast<off_t>(offset),
+                    static_cast<off_t>(bytes), SYNC_FILE_RANGE_WRITE);
+  }
+  return {};
+}
+
 WriteFailure SpillFile::spill(const Action &action) {
   State &state = states[action.state];
   if (action.moveBegin == action.moveEnd) {
@@ -133,28 +167,13 @@ WriteFailure SpillFile::spill(const Action &action) {
   const uint64_t end = action.firstBlock + action.moveEnd;
   const uint64_t full = std::min(end, action.tokens / state.tokens);
   const uint8_t *data = action.target + action.moveBegin * state.blockBytes;
-  uint64_t offset =
+  const uint64_t offset =
       state.offset + (begin - state.firstBlock) * state.blockBytes;
-  uint64_t left = full > begin ? (full - begin) * state.blockBytes : 0;
-  const uint64_t written = offset;
-  const uint64_t writtenBytes = left;
-  while (left != 0) {
-    const ssize_t put = write(file.fd, data, left, static_cast<off_t>(offset));
-    if (put <= 0) {
-      if (put < 0 && errno == EINTR) {
-        continue;
-      }
-      return {true, offset, put == 0 ? ENOSPC : errno};
-    }
-    data += put;
-    offset += static_cast<uint64_t>(put);
-    left -= static_cast<uint64_t>(put);
+  const uint64_t left = full > begin ? (full - begin) * state.blockBytes : 0;
+  if (const WriteFailure failure = write(offset, data, left); failure.failed) {
+    return failure;
   }
-  if (writtenBytes != 0) {
-    // On its way, so that a direct read does not have to wait for it.
-    sync_file_range(file.fd, static_cast<off_t>(written),
-                    static_cast<off_t>(writtenBytes), SYNC_FILE_RANGE_WRITE);
-  }
+  data += left;
   if (state.tailBlock >= begin && state.tailBlock < full) {
     state.tailBlock = UINT64_MAX;
   }

@@ -1,4 +1,4 @@
-//===- SpillFile.h - Blocks of states that lie below -----------*- C++ -*-===//
+//===- SpillFile.h - States and activations that lie below -----*- C++ -*-===//
 //
 // Part of llmc, under the Apache License v2.0. See LICENSE for details.
 // SPDX-License-Identifier: Apache-2.0
@@ -13,6 +13,9 @@
 //
 // What may be in the file or a tail beyond `past` is of no use to anybody: a
 // block is whole there as soon as `past` has moved beyond it.
+//
+// Activations that are swapped out are written when the plan says so, as they
+// are, at the place of their buffer of the disk tier.
 //
 // Spills and restores of one state are ordered by the plan
 // (CheckTransitions.h): no lock is needed although they come from two threads.
@@ -49,7 +52,8 @@ public:
       std::function<ssize_t(int fd, const void *data, size_t, off_t)>;
 
   /// Makes the file in `folder` (empty: $TMPDIR, or /tmp) with room for all
-  /// states that spill; nullptr if none does. `memory` must outlive it.
+  /// states that spill and activations that are swapped; nullptr if there are
+  /// none. `memory` must outlive it.
   /// PlanUnsafe if a state's buffer lies outside of it. NoSpace with the bytes
   /// needed and available if the disk has no room.
   static Result<std::unique_ptr<SpillFile>> create(const plan::Plan &plan,
@@ -81,6 +85,9 @@ public:
   /// Takes the blocks of a Spill out of its slot.
   WriteFailure spill(const Action &action);
 
+  /// Writes `bytes` at `offset` of the file: an activation that leaves.
+  WriteFailure write(uint64_t offset, const uint8_t *data, uint64_t bytes);
+
   /// The message for a failed write.
   Error describe(const WriteFailure &failure) const;
 
@@ -101,7 +108,7 @@ private:
 
   WeightsSource file;
   std::vector<State> states; // of the plan; blockBytes 0: not spilled
-  WriteHook write;
+  WriteHook writeSome;
 };
 
 } // namespace llmc

@@ -102,7 +102,7 @@ Result<void> checkCarried(const Plan &plan, uint32_t entryIndex) {
       ++writers[step.buffer];
       writer[step.buffer] = i;
     }
-    if (step.kind == StepKind::Restore) {
+    if (step.kind == StepKind::Restore || step.kind == StepKind::SwapIn) {
       writers[step.buffer] += 2;
     }
     for (const Operand &operand : step.operands) {

@@ -7,6 +7,7 @@
 
 #include "runtime/plan/CheckCoverage.h"
 
+#include "runtime/plan/CheckSwaps.h"
 #include "runtime/plan/Validate.h"
 
 #include <algorithm>
@@ -36,6 +37,40 @@ void ByteSet::add(ByteRange range) {
 uint64_t ByteSet::endOf(uint64_t byte) const {
   auto it = ranges.upper_bound(byte);
   return it == ranges.begin() ? byte : std::max(byte, std::prev(it)->second);
+}
+
+ByteSet ByteSet::within(ByteRange bytes) const {
+  ByteSet out;
+  for (auto [begin, end] : ranges) {
+    out.add({std::max(begin, bytes.begin), std::min(end, bytes.end)});
+  }
+  return out;
+}
+
+Coverage Coverage::within(ByteRange bytes,
+                          const EntryPolynomials &polynomials) const {
+  Coverage out;
+  out.sure = sure.within(bytes);
+  Polynomial first(static_cast<int64_t>(bytes.begin));
+  Polynomial last(static_cast<int64_t>(bytes.end));
+  for (const Range &range : ranges) {
+    if (polynomials.atMost(first, range.begin) &&
+        polynomials.atMost(range.end, last)) {
+      out.ranges.push_back(range);
+    }
+  }
+  for (const Rows &row : rows) {
+    std::optional<Polynomial> size =
+        Polynomial::multiply(row.period, row.count);
+    std::optional<Polynomial> end =
+        size
+            ? Polynomial::add(Polynomial(static_cast<int64_t>(row.base)), *size)
+            : std::nullopt;
+    if (end && row.base >= bytes.begin && polynomials.atMost(*end, last)) {
+      out.rows.push_back(row);
+    }
+  }
+  return out;
 }
 
 void Coverage::addRange(Range range, const EntryPolynomials &polynomials) {
@@ -165,7 +200,7 @@ Result<void> checkInitialized(const Plan &plan, uint32_t entryIndex,
   for (size_t i = 0; i < entry.steps.size(); ++i) {
     for (const TouchedRange &range : ranges[i]) {
       const Buffer &buffer = plan.buffers[range.buffer];
-      if (!range.reads || range.holdsTokens ||
+      if (!range.reads || range.holdsTokens || isSwap(entry.steps[i]) ||
           buffer.kind == BufferKind::State) {
         continue;
       }
@@ -180,6 +215,18 @@ Result<void> checkInitialized(const Plan &plan, uint32_t entryIndex,
                       buffer.name + "', but byte " + polynomials.text(*at) +
                       " was never written");
       }
+    }
+    const Step &step = entry.steps[i];
+    if (isSwap(step)) {
+      // Whatever was written comes along, and nothing else: checkSwaps() has
+      // seen that nothing was in the place before.
+      uint32_t from = step.buffer, to = step.below;
+      if (step.kind == StepKind::SwapIn) {
+        std::swap(from, to);
+      }
+      written[to] = written[from].within(
+          {step.targetOffset, step.targetOffset + step.bytes}, polynomials);
+      continue;
     }
     for (const TouchedRange &range : ranges[i]) {
       if (range.written) {

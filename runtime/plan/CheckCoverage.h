@@ -33,6 +33,7 @@ public:
   void add(ByteRange range);
   /// The end of the range that `byte` lies in; `byte` itself if in none.
   uint64_t endOf(uint64_t byte) const;
+  ByteSet within(ByteRange bytes) const;
 
 private:
   std::map<uint64_t, uint64_t> ranges;
@@ -43,6 +44,9 @@ class Coverage {
 public:
   void add(ByteRange range) { sure.add(range); }
   void add(const Writing &writing, const EntryPolynomials &polynomials);
+  /// What of this lies in [bytes.begin, bytes.end); where that is not known,
+  /// nothing.
+  Coverage within(ByteRange bytes, const EntryPolynomials &polynomials) const;
 
   /// Where bytes [begin, begin + size) stop being written; nullopt if all are.
   std::optional<Polynomial> missing(uint64_t begin, const Polynomial &size,

@@ -7,6 +7,7 @@
 
 #include "runtime/plan/CheckStreams.h"
 
+#include "runtime/plan/Report.h"
 #include "runtime/plan/Validate.h"
 
 #include <algorithm>
@@ -56,7 +57,7 @@ static Result<std::vector<Clock>> startClocks(const Entry &entry) {
 
 namespace {
 
-/// One access by device address.
+/// One access by address in its tier.
 struct DeviceAccess {
   uint64_t begin;
   uint64_t end;
@@ -68,19 +69,16 @@ struct DeviceAccess {
 
 } // namespace
 
-Result<void> checkStreams(const Plan &plan, const Entry &entry,
-                          const StepRanges &ranges) {
-  Result<std::vector<Clock>> starts = startClocks(entry);
-  if (!starts) {
-    return starts.error();
-  }
+static Result<void> checkTier(const Plan &plan, const Entry &entry,
+                              const StepRanges &ranges,
+                              const std::vector<Clock> &starts, Tier tier) {
   std::array<std::vector<DeviceAccess>, 2> accesses;
   Clock positions{};
   for (size_t i = 0; i < entry.steps.size(); ++i) {
     auto stream = static_cast<size_t>(entry.steps[i].stream);
     for (const TouchedRange &range : ranges[i]) {
       const Buffer &buffer = plan.buffers[range.buffer];
-      if (range.bytes.begin < range.bytes.end && buffer.tier == Tier::Device) {
+      if (range.bytes.begin < range.bytes.end && buffer.tier == tier) {
         accesses[stream].push_back({buffer.offset + range.bytes.begin,
                                     buffer.offset + range.bytes.end,
                                     static_cast<uint32_t>(i), positions[stream],
@@ -123,18 +121,34 @@ Result<void> checkStreams(const Plan &plan, const Entry &entry,
       const DeviceAccess &first = copyFirst ? copy : other;
       const DeviceAccess &second = copyFirst ? other : copy;
       auto stream = static_cast<size_t>(entry.steps[first.step].stream);
-      if ((*starts)[second.step][stream] <= first.position) {
+      if (starts[second.step][stream] <= first.position) {
         return unsafe(
             describeStep(entry, second.step) +
             (second.writes ? ": writes" : ": reads") + " bytes [" +
             std::to_string(std::max(copy.begin, other.begin)) + ", " +
-            std::to_string(std::min(copy.end, other.end)) +
-            ") of the device (buffer '" + plan.buffers[second.buffer].name +
-            "') without waiting for step " + std::to_string(first.step) +
+            std::to_string(std::min(copy.end, other.end)) + ") of the " +
+            std::string(name(tier)) + " (buffer '" +
+            plan.buffers[second.buffer].name + "') without waiting for step " +
+            std::to_string(first.step) +
             (first.writes ? ", which writes them" : ", which reads them") +
             " on the other stream (buffer '" + plan.buffers[first.buffer].name +
             "')");
       }
+    }
+  }
+  return {};
+}
+
+Result<void> checkStreams(const Plan &plan, const Entry &entry,
+                          const StepRanges &ranges) {
+  Result<std::vector<Clock>> starts = startClocks(entry);
+  if (!starts) {
+    return starts.error();
+  }
+  for (Tier tier : {Tier::Device, Tier::Disk}) {
+    if (Result<void> good = checkTier(plan, entry, ranges, *starts, tier);
+        !good) {
+      return good;
     }
   }
   return {};

@@ -14,6 +14,7 @@
 #include "runtime/plan/CheckKernels.h"
 #include "runtime/plan/CheckMemory.h"
 #include "runtime/plan/CheckStreams.h"
+#include "runtime/plan/CheckSwaps.h"
 #include "runtime/plan/CheckTransitions.h"
 #include "runtime/plan/Report.h"
 #include "runtime/plan/Validate.h"
@@ -278,6 +279,9 @@ static Result<Certificate::EntryFigures> checkEntry(const Plan &plan,
   if (Result<void> good = checkOverlap(plan, entryIndex); !good) {
     return good.error();
   }
+  if (Result<void> good = checkSwaps(plan, entryIndex); !good) {
+    return good.error();
+  }
   EntryPolynomials sizes(entry, *bounds);
   Certificate::EntryFigures figures;
   figures.name = entry.name;
@@ -321,6 +325,9 @@ static Result<Certificate::EntryFigures> checkEntry(const Plan &plan,
         return touched.error();
       }
       ranges[i].push_back(*touched);
+    }
+    if (isSwap(entry.steps[i])) {
+      ranges[i] = swapRanges(entry.steps[i]);
     }
     if (Result<void> good = checkLive(plan, entryIndex, i, ranges[i]); !good) {
       return good.error();

@@ -182,6 +182,27 @@ static std::string spillsText(const Plan &plan) {
   return text;
 }
 
+/// What leaves for a while; empty if nothing does.
+static std::string swapsText(const Plan &plan) {
+  std::string text;
+  for (const Entry &entry : plan.entries) {
+    uint64_t out = 0, back = 0;
+    uint32_t count = 0;
+    for (const Step &step : entry.steps) {
+      out += step.kind == StepKind::SwapOut ? step.bytes : 0;
+      back += step.kind == StepKind::SwapIn ? step.bytes : 0;
+      count += step.kind == StepKind::SwapIn;
+    }
+    if (count != 0) {
+      text += (text.empty() ? "" : ", ") + number(count) +
+              (count == 1 ? " activation" : " activations") + " per run of " +
+              printable(entry.name) + " (" + formatSize(out) + " out, " +
+              formatSize(back) + " back)";
+    }
+  }
+  return text;
+}
+
 /// All in the unit of the largest.
 static std::string boundText(const Entry &entry, const Prediction *p) {
   double launches =
@@ -239,6 +260,9 @@ std::string explainText(const Plan &plan,
   }
   if (std::string spills = spillsText(plan); !spills.empty()) {
     out += line("spills", spills);
+  }
+  if (std::string swaps = swapsText(plan); !swaps.empty()) {
+    out += line("leaves", swaps);
   }
   for (size_t i = 0; i < std::min(kShown, plan.entries.size()); ++i) {
     const Entry &entry = plan.entries[i];

@@ -61,8 +61,8 @@ struct Prediction {
 
 /// What stays, what streams, what bounds the entries and, with the predictions
 /// of the entries (one each, or none), the parts of their time and what a
-/// larger budget would give: at most six lines, for the first two entries. The
-/// plan must be valid.
+/// larger budget would give: at most seven lines, for the first two entries.
+/// The plan must be valid.
 std::string explainText(const Plan &plan,
                         const std::vector<Prediction> &predictions = {});
 

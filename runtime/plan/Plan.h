@@ -39,7 +39,7 @@ enum class BufferKind : uint8_t {
   Input = 3,      // written by the caller before step 0
   Output = 4,     // read by the caller after the last step
   Activation = 5, // written and read by steps
-  Staging = 6,    // a slot that streamed weights are copied into
+  Staging = 6,    // a slot that something is copied into
   Workspace = 7,  // scratch of one launch
 };
 
@@ -121,6 +121,8 @@ enum class StepKind : uint8_t {
   Wait = 3,
   Restore = 4, // blocks of a spilled state into a slot
   Spill = 5,   // and what was appended to them out of it, on the compute stream
+  SwapOut = 6, // bytes of a buffer to the disk tier, on the compute stream
+  SwapIn = 7,  // and back, into another buffer
 };
 enum class Stream : uint8_t { Compute = 0, Copy = 1 };
 
@@ -163,6 +165,11 @@ struct Step {
   // `bytes`, and often nothing.
   uint32_t state = kNone;
   uint64_t firstBlock = 0;
+
+  // SwapOut: bytes [targetOffset, targetOffset + bytes) of `buffer` to the
+  // beginning of `below`, an Activation of the disk tier, once per run. SwapIn:
+  // the same bytes, at the same place of `buffer`, which nothing has touched.
+  uint32_t below = kNone;
 
   uint32_t event = kNone; // Signal, Wait: an index below Entry::numEvents
 

@@ -231,6 +231,9 @@ void Decoder::decodeStep(const fb::StepRecord &record, Step &step) {
     std::swap(step.state, step.segment);
     std::swap(step.firstBlock, step.sourceOffset);
   }
+  if (step.kind == StepKind::SwapOut || step.kind == StepKind::SwapIn) {
+    std::swap(step.below, step.segment);
+  }
 }
 
 void Decoder::decodeEntry(const fb::EntryRecord &record, Entry &entry) {

@@ -120,12 +120,16 @@ void Encoder::encodeStep(const Step &step) {
   uint32_t numInts = addInts(step.ints);
   uint32_t numFloats = addFloats(step.floats);
   bool moves = step.kind == StepKind::Restore || step.kind == StepKind::Spill;
+  bool swaps = step.kind == StepKind::SwapOut || step.kind == StepKind::SwapIn;
   steps.emplace_back(
       moves ? step.firstBlock : step.sourceOffset, step.targetOffset,
       step.bytes, nameBytes, count(step.operands), numParams, numInts,
-      numFloats, moves ? step.state : step.segment, step.buffer, step.event,
-      static_cast<uint16_t>(step.kernel), static_cast<uint8_t>(step.kind),
-      static_cast<uint8_t>(step.stream));
+      numFloats,
+      moves   ? step.state
+      : swaps ? step.below
+              : step.segment,
+      step.buffer, step.event, static_cast<uint16_t>(step.kernel),
+      static_cast<uint8_t>(step.kind), static_cast<uint8_t>(step.stream));
 }
 
 void Encoder::encodeEntry(const Entry &entry) {

@@ -37,6 +37,12 @@ std::string describeStep(const Entry &entry, size_t index) {
   case StepKind::Spill:
     kind = "spill";
     break;
+  case StepKind::SwapOut:
+    kind = "swap out";
+    break;
+  case StepKind::SwapIn:
+    kind = "swap in";
+    break;
   }
   return "entry '" + entry.name + "', step " + std::to_string(index) + " (" +
          kind + (step.name.empty() ? "" : ", " + step.name) + ")";
@@ -319,7 +325,7 @@ Result<void> Validator::checkStep(const Entry &entry, size_t index) const {
     return bad("entry '" + entry.name + "'", "a step's name is too long");
   }
   std::string where = describeStep(entry, index);
-  if (step.kind > StepKind::Spill || step.stream > Stream::Copy) {
+  if (step.kind > StepKind::SwapIn || step.stream > Stream::Copy) {
     return bad(where, "unknown kind " + std::to_string(int(step.kind)) +
                           " or stream " + std::to_string(int(step.stream)));
   }
@@ -352,6 +358,17 @@ Result<void> Validator::checkStep(const Entry &entry, size_t index) const {
     }
     if (step.buffer >= plan.buffers.size()) {
       return bad(where, outOf(step.buffer, plan.buffers.size(), "buffer"));
+    }
+    return {};
+  case StepKind::SwapOut:
+  case StepKind::SwapIn:
+    for (uint32_t buffer : {step.buffer, step.below}) {
+      if (buffer >= plan.buffers.size()) {
+        return bad(where, outOf(buffer, plan.buffers.size(), "buffer"));
+      }
+    }
+    if (!fits(step.targetOffset, step.bytes)) {
+      return bad(where, "its byte range is out of range");
     }
     return {};
   case StepKind::Signal:

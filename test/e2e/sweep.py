@@ -31,7 +31,7 @@ class Sweep:
 
     def report(self):
         if self.known is None:
-            self.known = self.tool.json("sweep", model(), "--vram", "1M..5M", "--steps", 7)
+            self.known = self.tool.json("sweep", model(), "--vram", "768K..5M", "--steps", 7)
         return self.known
 
     def compile(self, budget, *options):
@@ -42,11 +42,11 @@ class Sweep:
 
     def agrees_with_compile(self):
         report = self.report()
-        expect(report["spacing"] == "geometric", f"5 times as much is {report['spacing']}")
+        expect(report["spacing"] == "geometric", f"7 times as much is {report['spacing']}")
         rows = report["budgets"]
         budgets = [row["budget_bytes"] for row in rows]
         expect(budgets == sorted(set(budgets)), f"budgets {budgets}")
-        expect(budgets[0] == 1 << 20 and budgets[-1] == 5 << 20, f"the ends are {budgets}")
+        expect(budgets[0] == 768 << 10 and budgets[-1] == 5 << 20, f"the ends are {budgets}")
         marks = {row["mark"]: row["budget_bytes"] for row in rows if row["mark"]}
         wanted = {"minimum": report["minimum_bytes"], "resident": report["resident_bytes"]}
         expect(marks == wanted, f"marked {marks}, expected {wanted}")
@@ -172,7 +172,7 @@ class Sweep:
     def page(self):
         file = self.folder / "sweep.html"
         self.folder.mkdir(parents=True, exist_ok=True)
-        arguments = ("--vram", "1M..5M", "--steps", 7, "--html", file)
+        arguments = ("--vram", "768K..5M", "--steps", 7, "--html", file)
         self.tool.good("sweep", model(), *arguments)
         return file
 

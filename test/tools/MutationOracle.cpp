@@ -197,6 +197,7 @@ private:
   void move(size_t index);
   void appended(const Step &step);
   void seen(size_t index);
+  void swap(size_t index);
   void load();
   void fillInputs();
   void forgetDead(size_t step);
@@ -230,6 +231,14 @@ private:
   };
   std::map<uint32_t, Slot> slots;         // by buffer
   std::vector<std::vector<int64_t>> ring; // of each state: the token per place
+
+  /// A byte of the spill file: the buffer of the disk tier that it was written
+  /// for, plus one, and the byte of the activation that it was.
+  struct FileByte {
+    uint32_t owner = 0;
+    uint64_t position = 0;
+  };
+  std::vector<FileByte> file;
   bool isBefore(size_t i, size_t j) const { // i is done when j starts
     return (before[i][j / 64] >> (j % 64) & 1) != 0;
   }
@@ -898,8 +907,52 @@ void Simulation::writePiece(const Piece &piece, const std::string &where,
   dirty[piece.buffer] = 1;
 }
 
+/// An activation leaves or comes back, byte by byte: what was not written then
+/// is not there now.
+void Simulation::swap(size_t index) {
+  const Step &step = entry.steps[index];
+  const Buffer &buffer = plan.buffers[step.buffer];
+  const Buffer &below = plan.buffers[step.below];
+  bool out = step.kind == StepKind::SwapOut;
+  if (step.targetOffset + step.bytes > buffer.size ||
+      buffer.tier != Tier::Device || step.bytes > below.size ||
+      below.tier != Tier::Disk || below.offset + step.bytes > file.size()) {
+    harm("touches bytes outside of a buffer", stepName(index));
+  }
+  if (out && step.stream != Stream::Compute) {
+    harm("a write to the spill file on the copy stream", stepName(index));
+  }
+  stepPieces[index] = {
+      {step.buffer, step.targetOffset, step.targetOffset + step.bytes, !out, 0},
+      {step.below, 0, step.bytes, out, 1}};
+  if (!out) {
+    writePiece(stepPieces[index][0], stepName(index));
+  }
+  for (uint64_t i = 0; i < step.bytes; ++i) {
+    uint16_t &there = owner[buffer.offset + step.targetOffset + i];
+    FileByte &saved = file[below.offset + i];
+    uint64_t position = step.targetOffset + i;
+    if (out) {
+      bool written = there == step.buffer + 1;
+      saved = {written ? step.below + 1 : 0, position};
+    } else if (saved.owner != step.below + 1 || saved.position != position) {
+      there = 0;
+    }
+  }
+}
+
 /// What is there before any entry runs, and `past` tokens.
 void Simulation::load() {
+  uint64_t fileEnd = 0;
+  for (const Buffer &buffer : plan.buffers) {
+    if (buffer.tier == Tier::Disk && buffer.kind == BufferKind::Activation) {
+      fileEnd = std::max(fileEnd, buffer.offset + buffer.size);
+    }
+  }
+  if (fileEnd > plan.totals.diskBytes) {
+    harm("touches bytes outside of the spill file", entry.name);
+  }
+  file.assign(fileEnd, {});
   owner.assign(plan.totals.arenaBytes, 0);
   guarded.assign(plan.totals.arenaBytes, 0);
   dirty.assign(plan.buffers.size(), 0);
@@ -1224,6 +1277,10 @@ void Simulation::run(const Values &symbols) {
   for (size_t i = 0; i < entry.steps.size(); ++i) {
     const Step &step = entry.steps[i];
     forgetDead(i);
+    if (step.kind == StepKind::SwapOut || step.kind == StepKind::SwapIn) {
+      swap(i);
+      continue;
+    }
     std::vector<Piece> &list = stepPieces[i];
     if (!pieces(i, list)) {
       return; // the kernel refuses, the entry stops here

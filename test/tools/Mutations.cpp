@@ -362,6 +362,38 @@ std::vector<Mutation> makeMutations() {
     }
     return true;
   });
+  auto isSwap = [](const Step &s) {
+    return s.kind == StepKind::SwapOut || s.kind == StepKind::SwapIn;
+  };
+  add("swap moved", "others are not between", true,
+      [=](Draft &d) { return moveStep(d, d.coin(), isSwap); });
+  add("swap dropped", "nobody reads what comes back", true, [=](Draft &d) {
+    Step *s = pickStep(d, isSwap);
+    if (s == nullptr) {
+      return false;
+    }
+    forget(d, *s);
+    return true;
+  });
+  add("swap changed", "the bytes left out are padding", true, [=](Draft &d) {
+    Step *s = pickStep(d, isSwap);
+    if (s == nullptr) {
+      return false;
+    }
+    size_t which = d.below(5);
+    d.what += " field " + number(which);
+    if (which == 0) {
+      s->buffer = uint32_t(d.below(d.plan.buffers.size()));
+    } else if (which == 1) {
+      s->below = uint32_t(d.below(d.plan.buffers.size()));
+    } else if (which == 2) {
+      s->kind =
+          s->kind == StepKind::SwapOut ? StepKind::SwapIn : StepKind::SwapOut;
+    } else {
+      return move(which == 3 ? s->bytes : s->targetOffset, shift(d));
+    }
+    return true;
+  });
   add("copy into another slot", "the slot is free and nobody misses it", true,
       [=](Draft &d) {
         Step *s = pickStep(d, copy);

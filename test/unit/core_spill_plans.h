@@ -19,6 +19,8 @@
 
 #include "core_plans.h"
 
+#include <functional>
+
 namespace llmc::test {
 
 constexpr int64_t kSpillBlock = 64;
@@ -262,9 +264,10 @@ inline plan::Plan spillPlan(const SpillOptions &options,
 }
 
 /// Writes NAME.plan and NAME.weights into `folder`; returns the plan's path.
-inline std::string writeSpillModel(const TemporaryFolder &folder,
-                                   const SpillOptions &options,
-                                   const std::string &name) {
+inline std::string
+writeSpillModel(const TemporaryFolder &folder, const SpillOptions &options,
+                const std::string &name,
+                const std::function<void(plan::Plan &)> &change = nullptr) {
   using namespace plan;
   std::vector<float> e(kVocabulary * kWidth);
   for (int64_t t = 0; t < kVocabulary; ++t) {
@@ -280,6 +283,9 @@ inline std::string writeSpillModel(const TemporaryFolder &folder,
   plan.weightsFile = name + ".weights";
   plan.weightsId = weights.id;
   plan.totals.weightsBytes = weights.bytes;
+  if (change) {
+    change(plan);
+  }
   const std::string path = folder / (name + ".plan");
   Result<void> written = writePlan(plan, path);
   EXPECT_TRUE(bool(written)) << (written ? "" : written.error().message);

@@ -30,11 +30,12 @@ void addModelFlags(CLI::App &app, CompileFlags &flags) {
       ->check(CLI::PositiveNumber)
       ->capture_default_str()
       ->type_name("N");
-  app.add_option("--prefill-chunk", flags.options.prefillChunk,
-                 "Most tokens of a prompt that are processed at once")
-      ->check(CLI::PositiveNumber)
+  app.add_option("--prefill-chunk", flags.prefillChunk,
+                 "Most tokens of a prompt that are processed at once; auto: as "
+                 "many as the budget allows, up to " +
+                     std::to_string(compiler::kLargestAutoChunk))
       ->capture_default_str()
-      ->type_name("N");
+      ->type_name("N|auto");
   app.add_option("--dim", flags.dims,
                  "Value or bounds of a symbolic dimension of the model")
       ->type_name("NAME=N|LO..HI");
@@ -76,6 +77,11 @@ void addPlanningFlags(CLI::App &app, CompileFlags &flags) {
   app.add_option("--order", flags.order,
                  "Order of the steps; model: the model's own, for comparison")
       ->check(CLI::IsMember({"planned", "model"}))
+      ->capture_default_str();
+  app.add_option("--swap", flags.swap,
+                 "off: activations stay from their first use to their last, "
+                 "for comparison")
+      ->check(CLI::IsMember({"on", "off"}))
       ->capture_default_str();
   app.add_option("--in-place", flags.inPlace,
                  "off: every value gets a buffer of its own, for comparison")
@@ -166,6 +172,14 @@ Result<CompileOptions> toOptions(const CompileFlags &flags) {
     return invalid("--vram", flags.vram,
                    "a size such as 12G, 800M or 6GB, auto or unbounded");
   }
+  if (flags.prefillChunk == "auto") {
+    out.prefillChunk = compiler::kLargestAutoChunk;
+    out.autoChunk = true;
+  } else if (!parseInteger(flags.prefillChunk, out.prefillChunk) ||
+             out.prefillChunk < 1) {
+    return invalid("--prefill-chunk", flags.prefillChunk,
+                   "a positive number or auto");
+  }
   if (flags.arch.size() > 1) {
     return invalid("--arch", flags.arch[1],
                    "one processor (several variants are not supported yet)");
@@ -193,6 +207,7 @@ Result<CompileOptions> toOptions(const CompileFlags &flags) {
   out.policy = flags.policy == "naive" ? Policy::Naive : Policy::Planned;
   out.reorder = flags.order == "planned";
   out.inPlace = flags.inPlace == "on";
+  out.swap = flags.swap == "on";
   out.emit = flags.emit == "exe"       ? Emit::Exe
              : flags.emit == "graph"   ? Emit::Graph
              : flags.emit == "plan-ir" ? Emit::PlanIR

@@ -20,12 +20,14 @@ struct CompileFlags {
   std::vector<std::string> arch;
   int64_t context = 0;
   std::string kvResident;
+  std::string prefillChunk = "128";
   std::vector<std::string> dims;
   std::string logits = "last";
   std::string quantize = "none";
   std::string policy = "planned";
   std::string order = "planned";
   std::string inPlace = "on";
+  std::string swap = "on";
   std::string emit = "plan";
 };
 

@@ -52,6 +52,10 @@ std::string_view operation(const plan::Step &step) {
     return "restore";
   case plan::StepKind::Spill:
     return "spill";
+  case plan::StepKind::SwapOut:
+    return "swap out";
+  case plan::StepKind::SwapIn:
+    return "swap in";
   }
   return "";
 }
@@ -72,9 +76,11 @@ static Json stepsJson(const plan::Entry &entry, Words &operations) {
         operand(used.buffer, used.access);
       }
     } else if (step.kind == plan::StepKind::Copy ||
-               step.kind == plan::StepKind::Restore) {
+               step.kind == plan::StepKind::Restore ||
+               step.kind == plan::StepKind::SwapIn) {
       operand(step.buffer, plan::Access::Write);
-    } else if (step.kind == plan::StepKind::Spill) {
+    } else if (step.kind == plan::StepKind::Spill ||
+               step.kind == plan::StepKind::SwapOut) {
       operand(step.buffer, plan::Access::Read);
     }
     first.push_back(operands.size());
