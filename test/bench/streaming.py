@@ -18,12 +18,14 @@ context is 2,048; where a budget does not hold that it is 256, and the table say
     prefill     512 tokens in one chunk at 50 %: >= 90 % of max(compute, link); compute is the
                 unbounded plan's time, link its bytes at the measured rate
 
-`llmc probe` runs before and after each figure; where the two differ by more than 10 % in memory or
-disk the figure is taken again (--attempts), and what stays noisy is shown but not counted.
+`llmc probe` (its disk: the weights file itself) runs before and after each figure; where the two
+differ by more than 10 % in what bounds the figure (the disk if that is the link, else memory) it is
+taken again (--attempts), and what stays noisy is shown but not counted.
 """
 
 import argparse
 import array
+import functools
 import json
 import math
 import pathlib
@@ -114,7 +116,8 @@ class Bench:
                 _, reference, _ = self.generated(plan, self.folder / "reference.npy")
                 sane(reference[1])
             if parts & {"speed", "naive"}:
-                row = self.probes.figure(lambda file: self.budget(budget, parts, reference, file))
+                take = functools.partial(self.budget, budget, parts, reference)
+                row = self.probes.figure(take, bounding)
             else:
                 row = self.budget(budget, parts, reference, None)
             yield {"model": self.name, "part": "budget", "percent": percent, "budget": budget, **row}
@@ -262,6 +265,11 @@ class Bench:
         for name in ("overlap", "resident", "prefill"):
             if name in parts:
                 yield from getattr(self, name)()
+
+
+def bounding(row):
+    """What must be steady for a figure to count: what its step time hangs on."""
+    return ("disk",) if row.get("bound_by") == "link" else ("memory",)
 
 
 def sane(file):

@@ -157,14 +157,14 @@ class Probes:
         return self.last
 
     def figure(self, take, names=("memory", "disk")):
-        """take(profile) gives a row; again while the probes around it differ. What stays noisy
-        says so."""
+        """take(profile) gives a row; again while the probes around it differ in `names` (or what
+        that makes of the row). What stays noisy says so."""
         for _ in range(self.attempts):
             before = self.last if self.last and time.monotonic() - self.taken < 10 else self.now()
             row = take(self.profile)
             after = self.now()
             row["probes"] = [before, after]
-            row["noisy"] = not steady(before, after, names)
+            row["noisy"] = not steady(before, after, names(row) if callable(names) else names)
             if not row["noisy"]:
                 break
         return row
