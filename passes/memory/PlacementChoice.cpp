@@ -405,7 +405,8 @@ std::vector<Weighed> Chooser::choices() const {
 
 /// How far ahead the restores are issued where all weights stay: what the model
 /// likes best of what fits, and of what it does not tell apart, the least that
-/// is several groups and rides out a late thread.
+/// rides out a late thread and holds two attentions of four groups: the slots
+/// of one become free all at once, when the reads for it have run dry.
 static Choice chooseRestores(const PlacementModel &model, Choice resident,
                              uint64_t capacity) {
   constexpr double kLateSeconds = 4e-3;
@@ -420,7 +421,7 @@ static Choice chooseRestores(const PlacementModel &model, Choice resident,
       break;
     }
     Weighed found = weigh(model, std::move(choice));
-    bool isSteady = groups >= 4 && prefetch.window >= late;
+    bool isSteady = groups >= 8 && prefetch.window >= late;
     if (!best || found.score < best->score - kTold ||
         (isSteady && !bestIsSteady && found.score < best->score + kTold)) {
       best = std::move(found);

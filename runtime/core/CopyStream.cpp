@@ -42,19 +42,25 @@ void CopyStream::start(const Schedule &newSchedule, uint32_t newEntry,
   requested.notify_all();
 }
 
+/// Where the walking thread reads itself, a read belongs where it is waited
+/// for.
+static bool readsItself(const io::TransferEngine &engine) {
+  return engine.method() == io::Method::Cached;
+}
+
 void CopyStream::nudge(uint32_t epoch) {
-  // Where the walking thread reads itself, a read belongs where it is waited
-  // for.
+  bool helps = false;
   for (io::TransferEngine *engine : {sources.weights, sources.spilled}) {
-    if (engine && engine->method() == io::Method::Cached) {
-      return;
-    }
+    helps |= engine && !readsItself(*engine);
+  }
+  if (!helps) {
+    return;
   }
   std::unique_lock<std::mutex> hold(turn, std::try_to_lock);
   if (hold && current == epoch && !events.aborted(epoch)) {
-    pump(); // makes room
-    issue();
-    pump();
+    pump(Reads::InBackground); // makes room
+    issue(Reads::InBackground);
+    pump(Reads::InBackground);
   }
 }
 
@@ -103,9 +109,9 @@ CopyFailure CopyStream::copyNow(const Action &action) {
   return result;
 }
 
-void CopyStream::pump() {
+void CopyStream::pump(Reads reads) {
   for (io::TransferEngine *engine : {sources.weights, sources.spilled}) {
-    if (engine) {
+    if (engine && (reads == Reads::All || !readsItself(*engine))) {
       engine->pump(false);
     }
   }
@@ -244,12 +250,15 @@ CopyStream::Begun CopyStream::beginRows(const Action &action, uint64_t &rows,
   return Begun::All;
 }
 
-uint32_t CopyStream::issue() {
+uint32_t CopyStream::issue(Reads reads) {
   const std::vector<uint32_t> &order = schedule->copyOrder;
   for (; issued < order.size(); ++issued) {
     const Action &action = schedule->actions[order[issued]];
     pending[issued].begin = profiler ? nowNanoseconds() : 0;
     if (isTransfer(action)) {
+      if (reads == Reads::InBackground && readsItself(*sources.of(action))) {
+        return plan::kNone;
+      }
       const Begun begun = tryBegin(action, rowsBegun, pending[issued]);
       if (begun != Begun::All) {
         failure.outOfRange = begun == Begun::OutOfRange ? &action : nullptr;
@@ -293,9 +302,9 @@ uint32_t CopyStream::advance(uint32_t until) {
       return plan::kNone;
     }
     const size_t before = retired;
-    const uint32_t missing = issue();
+    const uint32_t missing = issue(Reads::All);
     // What has just arrived makes room before its checksum takes time.
-    pump();
+    pump(Reads::All);
     if (failure.outOfRange || !retire()) {
       events.abort(current);
       return plan::kNone;

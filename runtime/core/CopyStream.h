@@ -101,9 +101,11 @@ private:
   /// the end) or an event is missing, which is returned; kNone if there is
   /// nothing more to do. The caller holds `turn`.
   uint32_t advance(uint32_t until);
+  /// Which reads may go on: all, or those that take no time of this thread.
+  enum class Reads : uint8_t { All, InBackground };
   /// Begins what can be begun; returns the event that it cannot go beyond, or
   /// kNone.
-  uint32_t issue();
+  uint32_t issue(Reads reads);
   /// Ends what is complete, in order: signals. False if that failed.
   bool retire();
 
@@ -114,7 +116,7 @@ private:
     uint64_t begin = 0;    // nanoseconds, for the profiler
   };
   /// Both files go on.
-  void pump();
+  void pump(Reads reads);
   /// How far a copy has been given to its engine.
   enum class Begun : uint8_t { All, Part, OutOfRange };
   /// Begins what of a copy can begin. `rows`: of one that gathers, how many

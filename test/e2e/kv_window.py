@@ -170,6 +170,10 @@ class Windows:
         done = self.tool.run("compile", model.file(), "--vram", "unbounded", "--kv-sink", 4)
         if done.returncode != 2 or "--kv-window" not in done.stderr:
             raise Failure(f"sinks alone: {done.returncode} {done.stderr[-300:]}")
+        both = ("--kv-window", 20, "--kv-resident", 64)
+        done = self.tool.run("compile", model.file(), "--vram", "unbounded", *both)
+        if done.returncode != 2 or "--kv-window is no longer" not in done.stderr:
+            raise Failure(f"a window that spills: {done.returncode} {done.stderr[-300:]}")
         plan, _ = self.compile(model, "states", "--kv-window", 20)
         prompt = listed(self.tokens[:200])
         out = self.folder / "states"

@@ -189,10 +189,16 @@ Result<CompileOptions> toOptions(const CompileFlags &flags) {
   }
   if (flags.kvResident == "auto") {
     out.kvResident = -2;
-  } else if (!flags.kvResident.empty() &&
-             !parseInteger(flags.kvResident, out.kvResident)) {
-    return invalid("--kv-resident", flags.kvResident,
-                   "a number of tokens, or auto");
+  } else if (!flags.kvResident.empty()) {
+    if (!parseInteger(flags.kvResident, out.kvResident) || out.kvResident < 0) {
+      return invalid("--kv-resident", flags.kvResident,
+                     "a number of tokens, or auto");
+    }
+    if (out.kvWindow != 0) {
+      return invalid("--kv-resident", flags.kvResident,
+                     "auto, or left out: the state of --kv-window is no longer "
+                     "than the window and stays");
+    }
   }
   if (flags.context > 0) {
     out.context = flags.context;
