@@ -25,7 +25,9 @@ Result<int64_t> largestChunk(mlir::MLIRContext &context, CompileOptions options,
     // does for it, if it is asked to.
     Result<Placed> placed =
         place(*scheduled->model.module, scheduled->model.info, options,
-              options.kvResident == -2 ? budgetBytes : UINT64_MAX, nullptr);
+              options.kvResident == CompileOptions::kKeepWhatFits ? budgetBytes
+                                                                  : UINT64_MAX,
+              nullptr);
     if (!placed) {
       return placed.error();
     }

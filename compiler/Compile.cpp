@@ -122,7 +122,7 @@ Result<Lowered> lowerAtBestContext(mlir::MLIRContext &context,
 /// lay below. Nothing spills unasked, since that fills a disk.
 void adviseSpilling(mlir::MLIRContext &context, CompileOptions options,
                     BudgetFailure &failure) {
-  if (options.kvResident != -1 || !options.context) {
+  if (options.kvResident != CompileOptions::kKeepAll || !options.context) {
     return;
   }
   options.kvResident = 0;

@@ -34,10 +34,11 @@ std::string CompileOptions::str() const {
     }
   }
   out += kvType == "auto" ? "" : " --kv-type " + kvType;
-  out += kvResident == -1 ? ""
-                          : " --kv-resident " +
-                                (kvResident < 0 ? std::string("auto")
-                                                : std::to_string(kvResident));
+  out += kvResident == kKeepAll
+             ? ""
+             : " --kv-resident " + (kvResident == kKeepWhatFits
+                                        ? std::string("auto")
+                                        : std::to_string(kvResident));
   out += kvWindow == 0 ? "" : " --kv-window " + std::to_string(kvWindow);
   out += kvSink == 0 ? "" : " --kv-sink " + std::to_string(kvSink);
   out += allLogits ? " --logits all" : " --logits last";

@@ -54,9 +54,10 @@ struct CompileOptions {
   bool allLogits = false;
   std::string tokenizer;
   std::string kvType = "auto"; // auto, f32, f16 or bf16
-  /// Tokens of each KV cache that stay on the device; -1: all of them, -2: all
-  /// of them unless the budget cannot be met that way, then the most that can.
-  int64_t kvResident = -1;
+  /// Tokens of each KV cache that stay on the device, or all of them; or all of
+  /// them unless the budget cannot be met that way, then the most that can.
+  static constexpr int64_t kKeepAll = -1, kKeepWhatFits = -2;
+  int64_t kvResident = kKeepAll;
   /// Tokens that attention sees: the last ones and, beside these, the first
   /// ones. 0: all, none.
   int64_t kvWindow = 0;

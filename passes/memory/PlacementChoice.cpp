@@ -207,6 +207,13 @@ uint64_t smallestPiece(const PlacementModel &model) {
   return bytes;
 }
 
+/// What the link moves while a thread that should begin the next copy has to
+/// wait for a core.
+uint64_t lateBytes(const PlacementModel &model) {
+  constexpr double kLateSeconds = 4e-3;
+  return static_cast<uint64_t>(model.costs.machine().link * kLateSeconds);
+}
+
 /// Weighs prefetches and resident sets against each other.
 class Chooser {
 public:
@@ -217,13 +224,9 @@ public:
       total += weight.size;
       largest = std::max(largest, padded(weight.size));
     }
-    // What the link moves while a thread that should begin the next copy has
-    // to wait for a core, but no more than a small part of the arena.
-    constexpr double kLateSeconds = 4e-3;
+    // No more than a small part of the arena.
     constexpr uint64_t kPart = 32;
-    steady = std::min(
-        static_cast<uint64_t>(model.costs.machine().link * kLateSeconds),
-        capacity / kPart);
+    steady = std::min(lateBytes(model), capacity / kPart);
   }
 
   /// The most promising choices, best first, of those that seem to fit.
@@ -409,9 +412,8 @@ std::vector<Weighed> Chooser::choices() const {
 /// of one become free all at once, when the reads for it have run dry.
 static Choice chooseRestores(const PlacementModel &model, Choice resident,
                              uint64_t capacity) {
-  constexpr double kLateSeconds = 4e-3;
   constexpr double kTold = 0.01;
-  auto late = static_cast<uint64_t>(model.costs.machine().link * kLateSeconds);
+  uint64_t late = lateBytes(model);
   std::optional<Weighed> best;
   bool bestIsSteady = false;
   for (uint64_t groups : {0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32}) {

@@ -5,6 +5,7 @@
 #include "passes/memory/Layout.h"
 #include "passes/memory/PlacementModel.h"
 
+#include "llvm/ADT/DenseSet.h"
 #include "llvm/ADT/STLExtras.h"
 
 using namespace mlir;
@@ -54,11 +55,13 @@ StreamSchedule PlacementModel::scheduleOnce(
     const EntryInfo &entry, const std::vector<bool> &resident,
     Prefetch prefetch, Prefetch main, ArrayRef<StreamRange> carried) const {
   StreamSchedule out;
+  llvm::SmallDenseSet<uint32_t> carriedWeights;
+  for (const StreamRange &range : carried) {
+    carriedWeights.insert(range.weight);
+  }
   auto tileOf = [&](const StepInfo &info) {
     bool isCarried = llvm::any_of(info.uses, [&](const WeightUse &use) {
-      return llvm::any_of(carried, [&](const StreamRange &range) {
-        return range.weight == use.weight;
-      });
+      return carriedWeights.contains(use.weight);
     });
     return isCarried ? main.tile : prefetch.tile;
   };

@@ -171,12 +171,8 @@ Result<void> Executor::runStreams(uint32_t entry) {
       }
       break;
     case StepKind::Spill:
-      ownSpill = sources.spill->spill(action);
-      stop = ownSpill.failed;
-      break;
     case StepKind::SwapOut:
-      ownSpill =
-          sources.spill->write(action.fileOffset, action.target, action.bytes);
+      ownSpill = sources.spill->take(action);
       stop = ownSpill.failed;
       break;
     case StepKind::Copy: // a synchronous copy, in order with the launches
@@ -237,11 +233,7 @@ Result<void> Executor::runSerially(uint32_t entry) {
       }
     } else if (action.kind == StepKind::Spill ||
                action.kind == StepKind::SwapOut) {
-      const WriteFailure failure =
-          action.kind == StepKind::Spill
-              ? sources.spill->spill(action)
-              : sources.spill->write(action.fileOffset, action.target,
-                                     action.bytes);
+      const WriteFailure failure = sources.spill->take(action);
       if (failure.failed) {
         return sources.spill->describe(failure);
       }

@@ -158,6 +158,12 @@ WriteFailure SpillFile::write(uint64_t offset, const uint8_t *data,
   return {};
 }
 
+WriteFailure SpillFile::take(const Action &action) {
+  return action.kind == plan::StepKind::SwapOut
+             ? write(action.fileOffset, action.target, action.bytes)
+             : spill(action);
+}
+
 WriteFailure SpillFile::spill(const Action &action) {
   State &state = states[action.state];
   if (action.moveBegin == action.moveEnd) {

@@ -82,11 +82,9 @@ public:
            (action.firstBlock - state.firstBlock) * state.blockBytes;
   }
 
-  /// Takes the blocks of a Spill out of its slot.
-  WriteFailure spill(const Action &action);
-
-  /// Writes `bytes` at `offset` of the file: an activation that leaves.
-  WriteFailure write(uint64_t offset, const uint8_t *data, uint64_t bytes);
+  /// Takes the blocks of a Spill out of its slot, or the bytes of a SwapOut out
+  /// of their buffer.
+  WriteFailure take(const Action &action);
 
   /// The message for a failed write.
   Error describe(const WriteFailure &failure) const;
@@ -105,6 +103,8 @@ private:
   };
 
   SpillFile() = default;
+  WriteFailure spill(const Action &action);
+  WriteFailure write(uint64_t offset, const uint8_t *data, uint64_t bytes);
 
   WeightsSource file;
   std::vector<State> states; // of the plan; blockBytes 0: not spilled

@@ -293,7 +293,7 @@ void tool::addProbe(CLI::App &app, Job &job) {
                   "Compute threads (default: all cores)")
       ->check(CLI::Range(1, 1024));
   sub->add_flag("--quick", options->quick,
-                "A rough measurement in two or three seconds");
+                "A rough measurement in about five seconds");
   sub->add_flag("--json", options->json, "Print the profile as JSON");
   sub->callback([options, &job] { job = [options] { return run(*options); }; });
 }

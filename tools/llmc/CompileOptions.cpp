@@ -188,7 +188,7 @@ Result<CompileOptions> toOptions(const CompileFlags &flags) {
     out.arch = flags.arch.front();
   }
   if (flags.kvResident == "auto") {
-    out.kvResident = -2;
+    out.kvResident = CompileOptions::kKeepWhatFits;
   } else if (!flags.kvResident.empty()) {
     if (!parseInteger(flags.kvResident, out.kvResident) || out.kvResident < 0) {
       return invalid("--kv-resident", flags.kvResident,
