@@ -205,7 +205,6 @@ private:
   }
 
   LogicalResult verifyCopy(planir::CopyOp copy) {
-    constexpr size_t kCopy = 1;
     FailureOr<BufferOp> buffer = touch(copy, copy.getBufferAttr());
     if (failed(buffer)) {
       return failure();
@@ -227,14 +226,20 @@ private:
              << " of " << copy.getBufferAttr() << ", its size is "
              << buffer->getSize();
     }
+    return arrive(copy, *buffer);
+  }
+
+  /// The copy stream writes a buffer.
+  LogicalResult arrive(Operation *op, BufferOp buffer) {
+    constexpr size_t kCopy = 1;
     // Whatever had these bytes before must be done: the copy has waited for
     // all compute steps before its place in the list.
     if (done[kCopy][0] < lastCompute()) {
-      return copy.emitOpError()
+      return op->emitOpError()
              << "may run before the compute steps in front of it are done";
     }
-    written.insert(*buffer);
-    copies[*buffer] = index + 1;
+    written.insert(buffer);
+    copies[buffer] = index + 1;
     done[kCopy][kCopy] = index + 1;
     return success();
   }
@@ -258,16 +263,8 @@ private:
              << " bytes is no slot for " << op.getBytes();
     }
     if (isRestore) {
-      constexpr size_t kCopy = 1;
-      if (done[kCopy][0] < lastCompute()) {
-        return op.emitOpError()
-               << "may run before the compute steps in front of it are done";
-      }
-      written.insert(*buffer);
       windows.insert(*buffer);
-      copies[*buffer] = index + 1;
-      done[kCopy][kCopy] = index + 1;
-      return success();
+      return arrive(op, *buffer);
     }
     if (!windows.contains(*buffer)) {
       return op.emitOpError()
@@ -302,16 +299,8 @@ private:
       done[0][0] = index + 1;
       return success();
     }
-    constexpr size_t kCopy = 1;
-    if (done[kCopy][0] < lastCompute()) {
-      return op.emitOpError()
-             << "may run before the compute steps in front of it are done";
-    }
-    written.insert(*buffer);
     windows.insert(*buffer);
-    copies[*buffer] = index + 1;
-    done[kCopy][kCopy] = index + 1;
-    return success();
+    return arrive(op, *buffer);
   }
 
   uint64_t lastCompute() const { return done[0][0]; }

@@ -197,6 +197,17 @@ inline void addSpillEntry(plan::Plan &plan, bool prefill,
   b.entry().outputs = {out, state};
 }
 
+/// Segments 0 embedding, 1 output, of no file.
+inline std::vector<plan::Segment> spillSegments() {
+  std::vector<plan::Segment> segments(2);
+  segments[0].name = "embedding";
+  segments[0].size = kVocabulary * kWidth * 4;
+  segments[1].name = "output";
+  segments[1].offset = 8192;
+  segments[1].size = 128 * kWidth * 4;
+  return segments;
+}
+
 /// The plan without its weights file: segments 0 embedding, 1 output.
 inline plan::Plan spillPlan(const SpillOptions &options,
                             const std::vector<plan::Segment> &segments) {

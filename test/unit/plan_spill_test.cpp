@@ -25,20 +25,13 @@ namespace {
 /// then for each window wait, append, attention, spill (9-12, 13-16, 17-20),
 /// 21 sum, 22 output.
 Plan spilled() {
-  std::vector<Segment> segments(2);
-  segments[0].name = "embedding";
-  segments[0].size = llmc::test::kVocabulary * llmc::test::kWidth * 4;
-  segments[1].name = "output";
-  segments[1].offset = 8192;
-  segments[1].size = 128 * llmc::test::kWidth * 4;
-  return llmc::test::spillPlan({2, {2, 2, 1}}, segments);
+  return llmc::test::spillPlan({2, {2, 2, 1}}, llmc::test::spillSegments());
 }
 
 std::vector<Step> &decodeSteps(Plan &plan) { return plan.entries[1].steps; }
 
 void expectRefused(const std::function<void(Plan &)> &change,
-                   const std::string &words) {
-  Plan plan = spilled();
+                   const std::string &words, Plan plan = spilled()) {
   change(plan);
   Result<Certificate> result = check(plan);
   ASSERT_FALSE(result) << "expected: " << words;
@@ -214,28 +207,17 @@ namespace {
 /// 70 tokens and the first 5; a ring of three blocks, which hold the window and
 /// the 99 further tokens that prefill may add.
 Plan ringed() {
-  std::vector<Segment> segments(2);
-  segments[0].name = "embedding";
-  segments[0].size = llmc::test::kVocabulary * llmc::test::kWidth * 4;
-  segments[1].name = "output";
-  segments[1].offset = 8192;
-  segments[1].size = 128 * llmc::test::kWidth * 4;
   llmc::test::SpillOptions options;
   options.window = 70;
   options.sinks = 5;
   options.sinkBlocks = 1;
   options.ringBlocks = 3;
-  return llmc::test::spillPlan(options, segments);
+  return llmc::test::spillPlan(options, llmc::test::spillSegments());
 }
 
 void expectRingRefused(const std::function<void(Plan &)> &change,
                        const std::string &words) {
-  Plan plan = ringed();
-  change(plan);
-  Result<Certificate> result = check(plan);
-  ASSERT_FALSE(result) << "expected: " << words;
-  EXPECT_NE(result.error().message.find(words), std::string::npos)
-      << "found:    " << result.error().message << "\nexpected: " << words;
+  expectRefused(change, words, ringed());
 }
 
 } // namespace

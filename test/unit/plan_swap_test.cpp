@@ -22,13 +22,7 @@ using llmc::test::kSwapOut;
 namespace {
 
 Plan swapped() {
-  std::vector<Segment> segments(2);
-  segments[0].name = "embedding";
-  segments[0].size = llmc::test::kVocabulary * llmc::test::kWidth * 4;
-  segments[1].name = "output";
-  segments[1].offset = 8192;
-  segments[1].size = 128 * llmc::test::kWidth * 4;
-  Plan plan = llmc::test::spillPlan({}, segments);
+  Plan plan = llmc::test::spillPlan({}, llmc::test::spillSegments());
   llmc::test::swapActivation(plan);
   return plan;
 }
