@@ -6,6 +6,7 @@
 #include "compiler/Contexts.h"
 #include "compiler/EmitExe.h"
 #include "compiler/Pipeline.h"
+#include "compiler/codegen/Codegen.h"
 #include "compiler/pack/WriteWeights.h"
 #include "runtime/plan/Checker.h"
 #include "runtime/plan/FreeMemory.h"
@@ -50,17 +51,60 @@ Result<uint64_t> budgetOf(const CompileOptions &options) {
   return UINT64_MAX;
 }
 
-Result<std::string> archOf(const CompileOptions &options) {
-  if (options.arch == "native") {
-    return plan::archName(plan::hostTarget().level);
+/// The processors of --arch, lowest level first, one of each.
+Result<std::vector<codegen::Processor>>
+processorsOf(const CompileOptions &options) {
+  std::vector<codegen::Processor> all;
+  for (const std::string &name : options.archs) {
+    Result<codegen::Processor> one = codegen::parseProcessor(name);
+    if (!one) {
+      return one.error();
+    }
+    if (std::ranges::none_of(all, [&](const codegen::Processor &other) {
+          return other.level == one->level;
+        })) {
+      all.push_back(*one);
+    } else {
+      return Error{ErrorCode::InvalidArgument,
+                   "--arch: '" + name + "' is of level " +
+                       plan::archName(one->level) +
+                       ", as one that was named before; a plan carries code "
+                       "for each level once"};
+    }
   }
-  if (plan::archLevel(options.arch) == 0) {
-    return Error{ErrorCode::InvalidArgument,
-                 "--arch: found '" + options.arch +
-                     "', expected native, x86-64, x86-64-v2, x86-64-v3 or "
-                     "x86-64-v4"};
+  std::ranges::sort(all, {}, &codegen::Processor::level);
+  return all;
+}
+
+/// Machine code for the launches of `plan`, unless that is switched off.
+Result<void> generate(plan::Plan &plan, const CompileOptions &options,
+                      const std::vector<codegen::Processor> &processors,
+                      StageRecord &record, CompileResult &result) {
+  if (!options.codegen) {
+    return {};
   }
-  return options.arch;
+  codegen::Observer observer;
+  if (!record.dumpFolder.empty() || !record.untilAfter.empty()) {
+    observer = [&](const std::string &stage, const std::string &text) {
+      bool isMlir = stage == "generate-kernels";
+      record.after(stage, text, isMlir ? ".mlir" : ".ll");
+    };
+  }
+  Result<codegen::Report> report =
+      codegen::generateKernels(plan, processors, observer);
+  if (!report) {
+    return report.error();
+  }
+  if (options.explainCodegen) {
+    for (const codegen::Refusal &refusal : report->refused) {
+      result.warnings.push_back(
+          "not generated: " +
+          (refusal.entry.empty() ? ""
+                                 : refusal.entry + ": " + refusal.step + ": ") +
+          refusal.why);
+    }
+  }
+  return {};
 }
 
 //===----------------------------------------------------------------------===//
@@ -260,9 +304,9 @@ Result<CompileResult> compile(const CompileOptions &given,
                  "--target " + options.target +
                      ": this build has no CUDA backend; use --target cpu"};
   }
-  Result<std::string> arch = archOf(options);
-  if (!arch) {
-    return arch.error();
+  Result<std::vector<codegen::Processor>> processors = processorsOf(options);
+  if (!processors) {
+    return processors.error();
   }
   if (Result<void> done = readHardware(options); !done) {
     return done.error();
@@ -301,6 +345,13 @@ Result<CompileResult> compile(const CompileOptions &given,
   }
   CompileResult result;
   result.warnings = std::move(lowered->warnings);
+  if (!lowered->failure && !record->reached && options.emit != Emit::PlanIR) {
+    if (Result<void> done =
+            generate(lowered->plan, options, *processors, *record, result);
+        !done) {
+      return done.error();
+    }
+  }
   if (!record->untilAfter.empty()) {
     if (!record->reached) {
       std::string stages;
@@ -332,7 +383,7 @@ Result<CompileResult> compile(const CompileOptions &given,
     return paths.error();
   }
   plan::Plan &plan = lowered->plan;
-  plan.arch = *arch;
+  plan.arch = plan::archName(processors->front().level);
   options.context =
       plan.context > 0 ? std::optional(plan.context) : std::nullopt;
   plan.options = options.str();

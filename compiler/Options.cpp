@@ -47,6 +47,7 @@ std::string CompileOptions::str() const {
   out += reorder ? "" : " --order model";
   out += inPlace ? "" : " --in-place off";
   out += swap ? "" : " --swap off";
+  out += codegen ? "" : " --codegen off";
   out += hardwareId.empty() ? "" : " --hardware " + hardwareId;
   return out;
 }

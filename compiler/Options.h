@@ -10,6 +10,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace llmc::compiler {
 
@@ -40,7 +41,11 @@ struct CompileOptions {
   std::string weights; // empty: <model name>.weights in the plan's folder
   Budget budget;
   std::string target = "cpu";
-  std::string arch = "native";
+  /// Processors whose code the plan carries: see codegen/Processor.h.
+  std::vector<std::string> archs = {"native"};
+  /// Whether fused regions become machine code, else they are interpreted.
+  bool codegen = true;
+  bool explainCodegen = false; // a warning for each launch that is not
   std::string hardware; // --hardware: a profile; empty: the reference CPU
   /// Of `hardware`, once it has been read: see readHardware().
   memory::Rates rates;

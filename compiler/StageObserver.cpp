@@ -38,22 +38,29 @@ private:
 } // namespace
 
 void StageRecord::after(const std::string &stage, mlir::Operation *op) {
+  // Printing takes time.
+  bool wanted = !dumpFolder.empty() || untilAfter == stage;
+  after(stage, wanted ? print(op) : std::string(), ".mlir");
+}
+
+void StageRecord::after(const std::string &stage, const std::string &result,
+                        const char *extension) {
   stages.push_back(stage);
   if (!dumpFolder.empty() && error.empty()) {
     char number[16];
     std::snprintf(number, sizeof number, "%02zu-", stages.size());
-    std::string path = dumpFolder + "/" + number + stage + ".mlir";
+    std::string path = dumpFolder + "/" + number + stage + extension;
     std::error_code failed;
     llvm::raw_fd_ostream file(path, failed);
     if (failed) {
       error = path + ": " + failed.message();
     } else {
-      file << print(op);
+      file << result;
     }
   }
   // The last one of that name: canonicalize runs more than once.
   if (!untilAfter.empty() && stage == untilAfter) {
-    text = print(op);
+    text = result;
     reached = true;
   }
 }

@@ -23,6 +23,9 @@ struct StageRecord {
 
   /// Notes that `stage` has ended with `op` as its result.
   void after(const std::string &stage, mlir::Operation *op);
+  /// The same for what is not a pass's. Dumped with this extension.
+  void after(const std::string &stage, const std::string &result,
+             const char *extension);
 };
 
 /// Calls record->after() after every pass.

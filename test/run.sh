@@ -133,7 +133,7 @@ suite venv python_venv
 suite tokenizer run_python test/tokenizer/compare.py
 suite passes run_python test/passes/compare_pipeline.py
 suite conformance run_python test/passes/conformance.py
-for script in compare quantized stories layouts contract sweep machine budgets rows random_budgets kv_spill kv_window swaps light images poison pack mutations determinism bad_input faults big_model no_alloc examples; do
+for script in compare quantized stories layouts contract sweep machine budgets rows random_budgets kv_spill kv_window swaps generated light images poison pack mutations determinism bad_input faults big_model no_alloc examples; do
   [ -f "test/e2e/$script.py" ] && suite "$script" run_python "test/e2e/$script.py"
 done
 

@@ -22,14 +22,14 @@ Result<std::unique_ptr<Executor>>
 Executor::create(const Plan &plan, const TierMemory &memory,
                  const WeightsSource &source, const CopySources &sources,
                  FirstUse &firstUse, kernels::ThreadPool *pool,
-                 Profiler *profiler, bool poison) {
+                 Profiler *profiler, bool poison, const GeneratedCode *code) {
   std::unique_ptr<Executor> executor(
       new Executor(plan, memory, source, sources, firstUse, profiler, poison));
   uint32_t numEvents = 0;
   size_t longest = 0;
   bool copies = false;
   for (uint32_t i = 0; i < plan.entries.size(); ++i) {
-    Result<Schedule> schedule = Schedule::build(plan, i, memory, pool);
+    Result<Schedule> schedule = Schedule::build(plan, i, memory, pool, code);
     if (!schedule) {
       return schedule.error();
     }

@@ -35,7 +35,7 @@ public:
   create(const plan::Plan &plan, const TierMemory &memory,
          const WeightsSource &source, const CopySources &sources,
          FirstUse &firstUse, kernels::ThreadPool *pool, Profiler *profiler,
-         bool poison);
+         bool poison, const GeneratedCode *code = nullptr);
 
   Schedule &schedule(uint32_t entry) { return schedules[entry]; }
   const Schedule &schedule(uint32_t entry) const { return schedules[entry]; }

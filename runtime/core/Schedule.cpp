@@ -73,7 +73,8 @@ static Error malformed(const Entry &entry, size_t step, std::string what) {
 
 Result<Schedule> Schedule::build(const Plan &plan, uint32_t index,
                                  const TierMemory &memory,
-                                 kernels::ThreadPool *pool) {
+                                 kernels::ThreadPool *pool,
+                                 const GeneratedCode *code) {
   const Entry &entry = plan.entries[index];
   Schedule s;
   s.source = &entry;
@@ -157,6 +158,17 @@ Result<Schedule> Schedule::build(const Plan &plan, uint32_t index,
       action.launch.ints = step.ints;
       action.launch.floats = step.floats;
       action.launch.pool = pool;
+      if (step.kernel == KernelId::Generated) {
+        const auto index = step.ints.empty()
+                               ? UINT64_MAX
+                               : static_cast<uint64_t>(step.ints[0]);
+        if (!code || !code->function(index) ||
+            index >= plan.code.functions.size()) {
+          return malformed(entry, i, "its generated code is not there");
+        }
+        action.launch.code = code->function(index);
+        action.launch.function = &plan.code.functions[index];
+      }
       break;
     }
     case StepKind::Copy: {

@@ -15,6 +15,7 @@
 #ifndef LLMC_RUNTIME_CORE_SCHEDULE_H
 #define LLMC_RUNTIME_CORE_SCHEDULE_H
 
+#include "runtime/core/GeneratedCode.h"
 #include "runtime/kernels/Kernel.h"
 #include "runtime/plan/Plan.h"
 #include "runtime/support/Result.h"
@@ -59,10 +60,12 @@ struct Action {
 
 class Schedule {
 public:
-  /// Flattens `entry`; `plan` must outlive the schedule.
+  /// Flattens `entry`; `plan`, and `code` if it launches any of it, must
+  /// outlive the schedule.
   static Result<Schedule> build(const plan::Plan &plan, uint32_t entry,
                                 const TierMemory &memory,
-                                kernels::ThreadPool *pool);
+                                kernels::ThreadPool *pool,
+                                const GeneratedCode *code = nullptr);
 
   const plan::Entry &entry() const { return *source; }
 

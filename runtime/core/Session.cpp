@@ -91,10 +91,18 @@ Result<std::unique_ptr<Session>> Session::load(const std::string &planPath,
     if (options.profile || options.traceEvents) {
       s->profile = std::make_unique<Profiler>(s->thePlan, options.traceEvents);
     }
+    Result<std::unique_ptr<GeneratedCode>> code = GeneratedCode::load(
+        s->thePlan, hostTarget().level, archLevel(kernels::hostIsa()));
+    if (!code) {
+      return named(code.error());
+    }
+    s->code = std::move(*code);
     Result<std::unique_ptr<Executor>> executor = Executor::create(
         s->thePlan, s->memory, s->weights,
         CopySources{s->engine.get(), s->spillEngine.get(), s->spill.get()},
-        *s->firstUse, s->pool.get(), s->profile.get(), options.poison);
+        *s->firstUse, s->pool.get(), s->profile.get(), options.poison,
+        s->code.get());
+    s->thePlan.code.variants = {}; // the chosen one has been copied
     if (!executor) {
       return named(executor.error());
     }

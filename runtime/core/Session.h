@@ -193,6 +193,7 @@ private:
   std::unique_ptr<FirstUse> firstUse;
   std::unique_ptr<kernels::ThreadPool> pool;
   std::unique_ptr<Profiler> profile;
+  std::unique_ptr<GeneratedCode> code; // outlives what calls it
   std::unique_ptr<Executor> executor;
   TokenEntry prefillEntry;
   TokenEntry decodeEntry;

@@ -7,6 +7,7 @@
 #ifndef LLMC_RUNTIME_KERNELS_KERNEL_H
 #define LLMC_RUNTIME_KERNELS_KERNEL_H
 
+#include "runtime/plan/Code.h"
 #include "runtime/plan/DType.h"
 #include "runtime/plan/KernelId.h"
 #include "runtime/plan/Packing.h"
@@ -45,6 +46,9 @@ struct Launch {
   std::span<const int64_t> params; // evaluated
   std::span<const int64_t> ints;
   std::span<const double> floats;
+  /// Generated: the function to call, and what it asks of its operands.
+  const void *code = nullptr;
+  const plan::CodeFunction *function = nullptr;
   ThreadPool *pool = nullptr;
 };
 

@@ -75,6 +75,8 @@ std::string_view name(KernelId id) {
     return "pool";
   case KernelId::Lrn:
     return "lrn";
+  case KernelId::Generated:
+    return "generated";
   }
   return "unknown"; // a number outside the enumeration
 }

@@ -187,8 +187,20 @@ enum class KernelId : uint16_t {
   /// squares of channels [c - (size - 1) / 2, c + size / 2])^beta. ints: size.
   /// floats: alpha, beta, bias.
   Lrn = 31,
+  /// A function of the plan's generated code (Code.h). Operands: inputs, then
+  /// outputs, of the dtypes that the function says; all outputs have the same
+  /// dimensions, those of the space it walks. ints: function, inputs,
+  /// outputs, grain (elements of a task), cost (nanoseconds per 1024
+  /// elements), then for each input a mask: bit d is set if it moves along
+  /// dimension d of the space, clear if it repeats there. So input i is read at
+  /// the dense tensor of the dimensions whose bit is set, which are all that it
+  /// has but for ones. The last dimension, with the ones before it that all
+  /// inputs walk likewise (unless the function reduces rows), makes the
+  /// function's columns: there input i moves if its step is 1.
+  /// In place: the first output over any input of its dimensions.
+  Generated = 32,
 };
-constexpr unsigned kNumKernels = 32;
+constexpr unsigned kNumKernels = 33;
 
 /// Values are part of the plan format: append only.
 enum class PointwiseOp : uint16_t {

@@ -16,6 +16,7 @@ namespace llmc::plan {
 bool mayWriteOver(KernelId kernel, size_t operand) {
   switch (kernel) {
   case KernelId::Pointwise:
+  case KernelId::Generated:
     return true;
   case KernelId::Softmax:
   case KernelId::LayerNorm:
@@ -367,6 +368,8 @@ bool LaunchRules::check() {
     return pool();
   case KernelId::Lrn:
     return lrn();
+  case KernelId::Generated:
+    return generated();
   }
   return fail("unknown kernel"); // fails closed on a new one
 }

@@ -133,6 +133,7 @@ private:
   bool cast();
   bool pool();
   bool lrn();
+  bool generated();
 
   const Plan &plan;
   const Entry &entry;

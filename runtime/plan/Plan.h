@@ -13,6 +13,7 @@
 #ifndef LLMC_RUNTIME_PLAN_PLAN_H
 #define LLMC_RUNTIME_PLAN_PLAN_H
 
+#include "runtime/plan/Code.h"
 #include "runtime/plan/DType.h"
 #include "runtime/plan/KernelId.h"
 #include "runtime/plan/Packing.h"
@@ -312,6 +313,7 @@ struct Plan {
   };
   std::vector<ConstantData> constants;
   std::string tokenizer; // serialized table (runtime/tokenizer), may be empty
+  Code code;             // of Generated launches, may be empty
   Totals totals;
 };
 

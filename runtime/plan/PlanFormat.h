@@ -29,7 +29,7 @@ enum PlanSection : uint32_t {
   kTableSection = 0,     // FlatBuffers, see schema.fbs
   kConstantSection = 1,  // contents of Constant buffers, back to back
   kTokenizerSection = 2, // serialized tokenizer, may be empty
-  kCodeSection = 3,      // generated kernels, empty so far
+  kCodeSection = 3,      // generated kernels, see Code.h; may be empty
   kNumPlanSections = 4,
 };
 

@@ -113,7 +113,7 @@ public:
         text(scalars("text", table.text())) {}
 
   Result<Plan> run(std::span<const uint8_t> constantBytes,
-                   std::span<const uint8_t> tokenizerBytes);
+                   std::span<const uint8_t> tokenizerBytes, Code code);
 
 private:
   std::string takeText(uint32_t bytes) {
@@ -270,7 +270,7 @@ void Decoder::decodeEntry(const fb::EntryRecord &record, Entry &entry) {
 }
 
 Result<Plan> Decoder::run(std::span<const uint8_t> constantBytes,
-                          std::span<const uint8_t> tokenizerBytes) {
+                          std::span<const uint8_t> tokenizerBytes, Code code) {
   if (table.model() == nullptr || table.totals() == nullptr) {
     return malformed("the table lacks its model or totals record");
   }
@@ -335,6 +335,7 @@ Result<Plan> Decoder::run(std::span<const uint8_t> constantBytes,
     plan.constants.push_back({record.buffer(), {part.begin(), part.end()}});
   }
   plan.tokenizer.assign(tokenizerBytes.begin(), tokenizerBytes.end());
+  plan.code = std::move(code);
 
   Result<void> used;
   auto require = [&](const auto &cursor) {
@@ -458,12 +459,14 @@ static Result<Plan> decodeAligned(std::span<const uint8_t> bytes) {
       !fb::VerifyPlanTableBuffer(verifier)) {
     return malformed("its table is not a well-formed FlatBuffer");
   }
-  if (page.sections[kCodeSection].size != 0) {
-    return malformed("it has a code section, which this version does not use");
+  Result<Code> code = decodeCode(sectionBytes(kCodeSection));
+  if (!code) {
+    return code.error();
   }
   Result<Plan> plan =
       Decoder(*fb::GetPlanTable(tableBytes.data()))
-          .run(sectionBytes(kConstantSection), sectionBytes(kTokenizerSection));
+          .run(sectionBytes(kConstantSection), sectionBytes(kTokenizerSection),
+               std::move(*code));
   if (plan && (plan->target != page.target ||
                plan->arch.substr(0, sizeof(page.arch) - 1) != page.arch)) {
     return malformed("page 0 says " + std::string(page.target) + " " +

@@ -247,7 +247,8 @@ std::vector<uint8_t> Encoder::run() {
   }
   addSection(kConstantSection, data.data(), data.size());
   addSection(kTokenizerSection, plan.tokenizer.data(), plan.tokenizer.size());
-  addSection(kCodeSection, nullptr, 0);
+  std::vector<uint8_t> code = encodeCode(plan.code);
+  addSection(kCodeSection, code.data(), code.size());
 
   std::memcpy(page.magic, kPlanMagic, sizeof(kPlanMagic));
   page.version = kPlanFormatVersion;

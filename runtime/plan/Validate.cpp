@@ -451,7 +451,7 @@ Result<void> Validator::run() {
       return good;
     }
   }
-  return {};
+  return validateCode(plan.code);
 }
 
 Result<void> validate(const Plan &plan) { return Validator(plan).run(); }

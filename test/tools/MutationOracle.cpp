@@ -96,6 +96,10 @@ std::optional<size_t> inputsOf(const Step &step) {
     return step.ints.empty() || step.ints[0] < 0 || step.ints[0] > 64
                ? 64 // the kernel refuses
                : size_t(step.ints[0]);
+  case KernelId::Generated:
+    return step.ints.size() < 3 || step.ints[1] < 0 || step.ints[1] > 64
+               ? 64
+               : size_t(step.ints[1]);
   case KernelId::Linear:
     return 2 + flag(0);
   case KernelId::LinearQuant:
@@ -155,7 +159,7 @@ bool overwrites(KernelId kernel, size_t operand) {
       KernelId::Softmax, KernelId::LayerNorm, KernelId::RmsNorm,
       KernelId::Rope,    KernelId::Attention, KernelId::CumSum,
       KernelId::Cast,    KernelId::ScatterND, KernelId::ScatterElements};
-  return kernel == KernelId::Pointwise ||
+  return kernel == KernelId::Pointwise || kernel == KernelId::Generated ||
          (operand == 0 && first.count(kernel) != 0);
 }
 
@@ -190,6 +194,7 @@ private:
               int64_t to, bool write, size_t operand, std::vector<Piece> &out,
               int64_t slice = 0, int64_t slices = 1) const;
   bool attentionPieces(const Step &step, std::vector<Piece> &out) const;
+  bool generatedFits(const Step &step, size_t index) const;
   /// Where a token of a state with `ring` lies.
   static int64_t placeOf(int64_t token, int64_t block, int64_t sinkBlocks,
                          int64_t ringBlocks);
@@ -258,6 +263,46 @@ uint64_t Simulation::elements(const std::vector<uint32_t> &dims) const {
     }
   }
   return uint64_t(n);
+}
+
+/// Whether the runtime calls the function at all; harm if that then walks more
+/// elements than an input has, or wider ones.
+bool Simulation::generatedFits(const Step &step, size_t index) const {
+  const auto &functions = plan.code.functions;
+  if (step.ints.size() < 5 || step.ints[0] < 0 ||
+      step.ints[0] >= int64_t(functions.size())) {
+    return false; // the load refuses
+  }
+  const CodeFunction &function = functions[size_t(step.ints[0])];
+  size_t inputs = *inputsOf(step);
+  if (step.operands.size() != function.operands.size()) {
+    return false; // the kernel compares them
+  }
+  if (inputs >= step.operands.size() || step.ints.size() < 5 + inputs) {
+    harm("the kernel takes operands that are not there", stepName(index));
+  }
+  const std::vector<uint32_t> &space = step.operands[inputs].dims;
+  for (size_t o = 0; o < step.operands.size(); ++o) {
+    const Operand &operand = step.operands[o];
+    uint64_t walked = 1;
+    for (size_t d = 0; d < space.size(); ++d) {
+      if (o >= inputs || (step.ints[5 + o] >> d & 1) != 0) {
+        walked *= uint64_t(values[space[d]]);
+      }
+    }
+    bool last = !space.empty() && o < inputs &&
+                (step.ints[5 + o] >> (space.size() - 1) & 1) == 0;
+    // A function that moves along columns where the launch stays.
+    if (last && function.operands[o].step != 0) {
+      walked *= uint64_t(values[space.back()]);
+    }
+    if (elements(space) != 0 &&
+        walked * bitWidth(function.operands[o].dtype) >
+            elements(operand.dims) * bitWidth(operand.dtype)) {
+      harm("a generated function walks beyond an operand", stepName(index));
+    }
+  }
+  return true;
 }
 
 uint64_t Simulation::denseBytes(const Operand &operand) const {
@@ -845,6 +890,11 @@ bool Simulation::pieces(size_t i, std::vector<Piece> &out) const {
     harm("the kernel takes operands that are not there", stepName(i));
   }
   switch (step.kernel) {
+  case KernelId::Generated:
+    if (!generatedFits(step, i)) {
+      return false;
+    }
+    break;
   case KernelId::StridedCopy:
     return copyPieces(step, out);
   case KernelId::KvAppend:

@@ -21,7 +21,8 @@ void addModelFlags(CLI::App &app, CompileFlags &flags) {
       ->capture_default_str();
   app.add_option("--arch", flags.arch,
                  "Processor to plan for: native, x86-64-v2, x86-64-v3, "
-                 "x86-64-v4")
+                 "x86-64-v4 or a name such as znver4; given several times, the "
+                 "plan carries code for each")
       ->type_name("NAME");
   app.add_option("--ctx", flags.context, "Tokens that the state holds")
       ->check(CLI::PositiveNumber)
@@ -82,6 +83,11 @@ void addPlanningFlags(CLI::App &app, CompileFlags &flags) {
                  "off: activations stay from their first use to their last, "
                  "for comparison")
       ->check(CLI::IsMember({"on", "off"}))
+      ->capture_default_str();
+  app.add_option("--codegen", flags.codegen,
+                 "off: fused regions are interpreted, not compiled; explain: "
+                 "say which are, and why")
+      ->check(CLI::IsMember({"on", "off", "explain"}))
       ->capture_default_str();
   app.add_option("--in-place", flags.inPlace,
                  "off: every value gets a buffer of its own, for comparison")
@@ -180,13 +186,11 @@ Result<CompileOptions> toOptions(const CompileFlags &flags) {
     return invalid("--prefill-chunk", flags.prefillChunk,
                    "a positive number or auto");
   }
-  if (flags.arch.size() > 1) {
-    return invalid("--arch", flags.arch[1],
-                   "one processor (several variants are not supported yet)");
-  }
   if (!flags.arch.empty()) {
-    out.arch = flags.arch.front();
+    out.archs = flags.arch;
   }
+  out.codegen = flags.codegen != "off";
+  out.explainCodegen = flags.codegen == "explain";
   if (flags.kvResident == "auto") {
     out.kvResident = CompileOptions::kKeepWhatFits;
   } else if (!flags.kvResident.empty()) {

@@ -27,6 +27,7 @@ struct CompileFlags {
   std::string policy = "planned";
   std::string order = "planned";
   std::string inPlace = "on";
+  std::string codegen = "on";
   std::string swap = "on";
   std::string emit = "plan";
 };

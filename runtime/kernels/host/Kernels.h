@@ -44,6 +44,7 @@ namespace llmc::kernels {
   KERNEL(KvAppend, kvAppend)                                                   \
   KERNEL(KvRead, kvRead)                                                       \
   KERNEL(StridedCopy, stridedCopy)                                             \
+  KERNEL(Generated, generated)                                                 \
   KERNEL(Fill, fill)                                                           \
   KERNEL(Iota, iota)                                                           \
   KERNEL(Gather, gather)                                                       \
