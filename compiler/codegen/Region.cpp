@@ -229,7 +229,13 @@ regionOf(const plan::EntryBounds &bounds, const plan::Step &step) {
     const int64_t *code = &step.ints[2 + 5 * i];
     const OpInfo *info = infoOf(code[0]);
     if (!info) {
-      return "operation " + std::to_string(code[0]) + " is not generated";
+      auto op = static_cast<PointwiseOp>(code[0]);
+      return (op == PointwiseOp::Tan   ? "tan"
+              : op == PointwiseOp::Mod ? "mod"
+              : op == PointwiseOp::FMod
+                  ? "fmod"
+                  : "operation " + std::to_string(code[0])) +
+             std::string(" is not generated");
     }
     if (code[1] != kF32 && code[1] != kBool) {
       return std::string(info->name) + " works in " +

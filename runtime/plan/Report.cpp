@@ -77,6 +77,13 @@ nlohmann::ordered_json reportJson(const Plan &plan) {
   json["model"] = plan.modelName;
   json["context"] = plan.context;
   json["weights_file"] = plan.weightsFile;
+  Json variants = Json::array();
+  for (const CodeVariant &variant : plan.code.variants) {
+    variants.push_back(
+        {{"arch", variant.arch}, {"bytes", variant.bytes.size()}});
+  }
+  json["generated"] = {{"functions", plan.code.functions.size()},
+                       {"variants", std::move(variants)}};
 
   Json entries = Json::array();
   for (const Entry &entry : plan.entries) {
@@ -170,6 +177,14 @@ static std::string headerText(const Plan &plan) {
            formatBytes(plan.totals.weightsBytes) + " in " +
            number(plan.segments.size()) + " segments, id " +
            Hash128(plan.weightsId).text() + "\n";
+  }
+  if (!plan.code.empty()) {
+    out += "generated: " + number(plan.code.functions.size()) + " functions";
+    for (const CodeVariant &variant : plan.code.variants) {
+      out += ", " + formatBytes(variant.bytes.size()) + " for " +
+             printable(variant.arch);
+    }
+    out += "\n";
   }
   return out;
 }
