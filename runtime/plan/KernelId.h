@@ -19,6 +19,9 @@
 // even on store; sums are kept in f32 in a fixed order that depends on neither
 // the number of rows nor the number of threads.
 //
+// Where the CPU multiplies pairs of bf16, a bf16 input meets a bf16 weight in
+// such pairs, denormals being zero; each sum is then a chain of pairs.
+//
 //===----------------------------------------------------------------------===//
 
 #ifndef LLMC_RUNTIME_PLAN_KERNELID_H

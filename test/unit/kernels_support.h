@@ -322,7 +322,7 @@ inline double unitOf(DType type) {
 inline void forEachIsa(const std::function<void()> &body) {
   std::string before = hostIsa();
   int levels = 0;
-  for (const char *isa : {"v2", "v3", "v4"}) {
+  for (const char *isa : {"v2", "v3", "v4", "v4-bf16"}) {
     if (setHostIsa(isa)) {
       SCOPED_TRACE(isa);
       body();

@@ -66,6 +66,9 @@ LLMC_PER_ISA_KERNELS(LLMC_DECLARE_KERNEL)
 namespace v4 {
 LLMC_PER_ISA_KERNELS(LLMC_DECLARE_KERNEL)
 } // namespace v4
+namespace v4_bf16 {
+LLMC_PER_ISA_KERNELS(LLMC_DECLARE_KERNEL)
+} // namespace v4_bf16
 #undef LLMC_DECLARE_KERNEL
 
 } // namespace llmc::kernels

@@ -15,12 +15,17 @@ namespace llmc::kernels {
 
 namespace {
 
-enum class Isa : int { V2 = 0, V3 = 1, V4 = 2 };
-constexpr const char *kIsaNames[] = {"x86-64-v2", "x86-64-v3", "x86-64-v4"};
+enum class Isa : int { V2 = 0, V3 = 1, V4 = 2, V4Bf16 = 3 };
+constexpr int kNumIsas = 4;
+constexpr const char *kIsaNames[kNumIsas] = {"x86-64-v2", "x86-64-v3",
+                                             "x86-64-v4", "x86-64-v4-bf16"};
 
 bool supports(Isa isa) {
   __builtin_cpu_init();
   switch (isa) {
+  case Isa::V4Bf16:
+    return __builtin_cpu_supports("x86-64-v4") != 0 &&
+           __builtin_cpu_supports("avx512bf16") != 0;
   case Isa::V4:
     return __builtin_cpu_supports("x86-64-v4") != 0;
   case Isa::V3:
@@ -33,7 +38,7 @@ bool supports(Isa isa) {
 
 /// -1 for a name that is none. "v3" is short for "x86-64-v3".
 int parseIsa(const char *text) {
-  for (int i = 0; i < 3; ++i) {
+  for (int i = 0; i < kNumIsas; ++i) {
     if (std::strcmp(text, kIsaNames[i]) == 0 ||
         std::strcmp(text, kIsaNames[i] + 7) == 0) {
       return i;
@@ -43,9 +48,10 @@ int parseIsa(const char *text) {
 }
 
 Isa detect() {
-  Isa best = supports(Isa::V4)   ? Isa::V4
-             : supports(Isa::V3) ? Isa::V3
-                                 : Isa::V2;
+  Isa best = supports(Isa::V4Bf16) ? Isa::V4Bf16
+             : supports(Isa::V4)   ? Isa::V4
+             : supports(Isa::V3)   ? Isa::V3
+                                   : Isa::V2;
   if (const char *wish = std::getenv("LLMC_ISA")) {
     int isa = parseIsa(wish);
     if (isa >= 0 && isa < static_cast<int>(best)) {
@@ -82,9 +88,10 @@ KernelFn lookupHostKernel(plan::KernelId id) {
   switch (id) {
 #define LLMC_LOOKUP(name, function)                                            \
   case plan::KernelId::name:                                                   \
-    return isa == Isa::V4   ? guarded<v4::function>                            \
-           : isa == Isa::V3 ? guarded<v3::function>                            \
-                            : guarded<v2::function>;
+    return isa == Isa::V4Bf16 ? guarded<v4_bf16::function>                     \
+           : isa == Isa::V4   ? guarded<v4::function>                          \
+           : isa == Isa::V3   ? guarded<v3::function>                          \
+                              : guarded<v2::function>;
     LLMC_PER_ISA_KERNELS(LLMC_LOOKUP)
 #undef LLMC_LOOKUP
 #define LLMC_LOOKUP(name, function)                                            \
