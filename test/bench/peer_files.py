@@ -77,7 +77,7 @@ def write_gguf(path, folder):
     layers, dim, hidden, context = shape_of(path)
     file = folder / "model.gguf"
     weights = [(names(n), v) for n, v in synthetic_llama.tensors(path) if names(n)]
-    half = weights[0][1].dtype == np.float16
+    kind_of = {"float32": "ALL_F32", "float16": "MOSTLY_F16", "bfloat16": "MOSTLY_BF16"}
     writer = gguf.GGUFWriter(file, "llama")
     writer.add_context_length(context)
     writer.add_embedding_length(dim)
@@ -89,7 +89,7 @@ def write_gguf(path, folder):
     writer.add_rope_freq_base(THETA)
     writer.add_layer_norm_rms_eps(EPSILON)
     writer.add_vocab_size(VOCABULARY)
-    writer.add_file_type(gguf.LlamaFileType.MOSTLY_F16 if half else gguf.LlamaFileType.ALL_F32)
+    writer.add_file_type(gguf.LlamaFileType[kind_of[weights[0][1].dtype.name]])
     writer.add_tokenizer_model("llama")
     writer.add_token_list([f"<{i}>".encode() for i in range(VOCABULARY)])
     writer.add_token_scores([0.0] * VOCABULARY)
@@ -101,12 +101,16 @@ def write_gguf(path, folder):
         value = oriented(kind, value)
         if kind in ("q", "k"):
             value = paired(value, dim // HEAD if kind == "q" else KV_HEADS)
-        return value.astype(np.float32) if value.ndim == 1 else value
+        if value.ndim == 1:
+            return value.astype(np.float32)
+        # numpy has no bf16 of its own: its words go as they are.
+        return value.view(np.uint16) if value.dtype.name == "bfloat16" else value
 
     for (name, _, kind), value in weights:
         shape = value.shape if value.ndim == 1 or kind == "embed" else value.shape[::-1]
         dtype = np.dtype(np.float32) if value.ndim == 1 else value.dtype
-        writer.add_tensor_info(name, shape, dtype, value.size * dtype.itemsize)
+        raw = gguf.GGMLQuantizationType.BF16 if dtype.name == "bfloat16" else None
+        writer.add_tensor_info(name, shape, dtype, value.size * dtype.itemsize, raw_dtype=raw)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_ti_data_to_file()

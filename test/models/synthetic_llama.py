@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""Llama shapes with random weights, for measurements of streaming: 1.1 B in fp32, 0.5 B in fp16.
+"""Llama shapes with random weights, for measurements: 1.1 B in fp32, bf16 and fp16, 0.5 B in fp16.
 
     python test/models/synthetic_llama.py NAME [--context N] [--folder FOLDER] [--list]
 
     1.1b-fp32   TinyLlama's shape: 22 layers of 2048 (32 heads, 4 of keys and values, of 64), 5632 in
                 the MLP, vocabulary 32,000, untied; 4.4 GB
+    1.1b-bf16   the same with weights, activations and cache in bf16, 1.1b-fp16 in fp16; 2.2 GB
     0.5b-fp16   28 layers of 1024 (16 heads, 4 of keys and values, of 64), 4096 in the MLP, vocabulary
                 32,000, untied; weights, activations and cache in fp16; 1.0 GB
 
@@ -17,6 +18,7 @@ import argparse
 import pathlib
 import sys
 
+import ml_dtypes
 import numpy as np
 import onnx
 from onnx import helper
@@ -27,6 +29,8 @@ from llmc_models import OUT
 CONTEXT = 2048
 SHAPES = {
     "1.1b-fp32": {"layers": 22, "dim": 2048, "hidden": 5632, "dtype": "<f4"},
+    "1.1b-bf16": {"layers": 22, "dim": 2048, "hidden": 5632, "dtype": ml_dtypes.bfloat16},
+    "1.1b-fp16": {"layers": 22, "dim": 2048, "hidden": 5632, "dtype": "<f2"},
     "0.5b-fp16": {"layers": 28, "dim": 1024, "hidden": 4096, "dtype": "<f2"},
 }
 VOCABULARY, KV_HEADS, SEED = 32000, 4, 1
