@@ -8,9 +8,11 @@
 // A task is one head of k and v and up to kRows rows of the query heads that
 // share it. Keys come in chunks of kKeys that start at absolute multiples of
 // kKeys, whatever the block size of the state, the rows of the call or the
-// mask. Within a chunk a row touches only the keys it sees, so that it comes
-// out the same alone as together with others, and so that tokens that are not
-// there yet are never read.
+// mask. Keys of a chunk are turned into a panel, [features][kKeys], once for
+// all rows; a score is one chain over the features in ascending order (by
+// pairs, where q and k are bf16 and the CPU multiplies such), and a result one
+// over the keys that the row sees. So a row comes out the same alone as
+// together with others. Tokens that are not there yet are never read.
 //
 // Since chunks start at multiples of kKeys, keys can come in several launches
 // that end there: each takes up the rows' sums, largest scores and weights
@@ -27,24 +29,29 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "runtime/kernels/host/Gemm.h"
 #include "runtime/kernels/host/Kernels.h"
-#include "runtime/kernels/host/Math.h"
 
 namespace llmc::kernels::LLMC_ISA_NS {
 
 namespace {
 
-constexpr int64_t kRows = 16;
+constexpr int64_t kRows = 96;
 constexpr int64_t kKeys = 64;
-constexpr int64_t kMaxHead = 1024; // features of a head
-static_assert(kKeys % kWidth == 0);
+constexpr int64_t kMaxHead = 1024;   // features of a head
+constexpr int64_t kFeatures = 256;   // of the keys of a panel
+constexpr int64_t kColumns = 64;     // features of v that are weighed together
+constexpr int64_t kRoom = 24 * 1024; // floats of q and sums of all rows
+static_assert(kKeys % kWidth == 0 && kKeys == kPanel && kFeatures % 2 == 0);
 
 struct AttentionScratch {
-  alignas(64) float q[kRows * kMaxHead];
-  alignas(64) float sums[kRows * kMaxHead];
+  alignas(64) float rows[kRoom]; // q, then sums
   alignas(64) float scores[kRows * kKeys];
+  alignas(64) float keys[kFeatures * kKeys];
+  alignas(64) float values[kKeys * kColumns];
 };
 static_assert(sizeof(AttentionScratch) <= ThreadPool::kScratchBytes);
+static_assert(kRoom >= 2 * kMaxHead * kRowBlock);
 
 struct AttentionArgs {
   const Tensor *q, *k, *v, *bias, *sinks;
@@ -67,112 +74,209 @@ struct AttentionArgs {
   int64_t biasStride[4];
 };
 
-/// The dot product of a padded query row with one key.
+/// Rows of a task, all in scratch.
+LLMC_INLINE int64_t rowsOfTask(int64_t stride, int64_t strideV) {
+  return minimum(kRows, kRoom / (stride + strideV));
+}
+
+#if defined(__AVX512F__)
+/// 16 vectors of 16 to columns: out[i * ldo + j] = lane i of rows[j].
+LLMC_INLINE void transpose16(const __m512 *rows, float *out, int64_t ldo,
+                             int64_t count) {
+  __m512 a[16], b[16];
+#pragma unroll
+  for (int i = 0; i < 8; ++i) {
+    a[2 * i] = _mm512_unpacklo_ps(rows[2 * i], rows[2 * i + 1]);
+    a[2 * i + 1] = _mm512_unpackhi_ps(rows[2 * i], rows[2 * i + 1]);
+  }
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    // b[4 i + c]: lanes 4 l + c of rows 4 i .. 4 i + 3.
+    auto pair = [&](int j) LLMC_INLINE_LAMBDA {
+      return _mm512_castps_pd(a[4 * i + j]);
+    };
+    b[4 * i] = _mm512_castpd_ps(_mm512_unpacklo_pd(pair(0), pair(2)));
+    b[4 * i + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(pair(0), pair(2)));
+    b[4 * i + 2] = _mm512_castpd_ps(_mm512_unpacklo_pd(pair(1), pair(3)));
+    b[4 * i + 3] = _mm512_castpd_ps(_mm512_unpackhi_pd(pair(1), pair(3)));
+  }
+#pragma unroll
+  for (int c = 0; c < 4; ++c) {
+    __m512 low = _mm512_shuffle_f32x4(b[c], b[4 + c], 0x44);
+    __m512 high = _mm512_shuffle_f32x4(b[c], b[4 + c], 0xee);
+    __m512 low2 = _mm512_shuffle_f32x4(b[8 + c], b[12 + c], 0x44);
+    __m512 high2 = _mm512_shuffle_f32x4(b[8 + c], b[12 + c], 0xee);
+    a[c] = _mm512_shuffle_f32x4(low, low2, 0x88);
+    a[4 + c] = _mm512_shuffle_f32x4(low, low2, 0xdd);
+    a[8 + c] = _mm512_shuffle_f32x4(high, high2, 0x88);
+    a[12 + c] = _mm512_shuffle_f32x4(high, high2, 0xdd);
+  }
+#pragma unroll
+  for (int i = 0; i < 16; ++i) {
+    if (i < count) {
+      _mm512_storeu_ps(out + i * ldo, a[i]);
+    }
+  }
+}
+#endif
+
+/// panel[d][j] = keys[j][first + d] for d < depth and j in [begin, end), zero
+/// for other j of the same vector.
 template <class T>
-LLMC_INLINE float dot(const float *q, const T *k, int64_t depth) {
-  VF sum = vzero();
-  int64_t d = 0;
-  for (; d + kWidth <= depth; d += kWidth) {
-    sum = vfma(vload(q + d), vload(k + d), sum);
-  }
-  if (d < depth) {
-    sum = vfma(vload(q + d), vloadPart(k + d, depth - d), sum);
-  }
-  return vsum(sum);
-}
-
-/// The same for R rows (`stride` apart) and two keys at a time.
-template <int R, class T>
-LLMC_INLINE void dots(const float *q, int64_t stride, const T *k0, const T *k1,
-                      int64_t depth, float *scores) {
-  VF sum[R][2];
-  for (int r = 0; r < R; ++r) {
-    sum[r][0] = sum[r][1] = vzero();
-  }
-  int64_t d = 0;
-  for (; d + kWidth <= depth; d += kWidth) {
-    VF a = vload(k0 + d);
-    VF b = vload(k1 + d);
+LLMC_INLINE void turnKeys(const T *const *keys, int64_t begin, int64_t end,
+                          int64_t first, int64_t depth, float *panel) {
+#if defined(__AVX512F__)
+  for (int64_t j = begin / 16 * 16; j < end; j += 16) {
+    bool isWhole = j >= begin && j + 16 <= end;
+    for (int64_t d = 0; d < depth; d += 16) {
+      __m512 rows[16];
+      int64_t count = minimum(16, depth - d);
+      if (isWhole && count == 16) {
 #pragma unroll
-    for (int r = 0; r < R; ++r) {
-      VF x = vload(q + r * stride + d);
-      sum[r][0] = vfma(x, a, sum[r][0]);
-      sum[r][1] = vfma(x, b, sum[r][1]);
-    }
-  }
-  if (d < depth) {
-    VF a = vloadPart(k0 + d, depth - d);
-    VF b = vloadPart(k1 + d, depth - d);
-#pragma unroll
-    for (int r = 0; r < R; ++r) {
-      VF x = vload(q + r * stride + d);
-      sum[r][0] = vfma(x, a, sum[r][0]);
-      sum[r][1] = vfma(x, b, sum[r][1]);
-    }
-  }
-#pragma unroll
-  for (int r = 0; r < R; ++r) {
-    scores[r * kKeys] = vsum(sum[r][0]);
-    scores[r * kKeys + 1] = vsum(sum[r][1]);
-  }
-}
-
-/// sums[r][0..depth) += p[r][j] * v[j] over keys [begin, end), ascending.
-template <int R, class T>
-LLMC_INLINE void weigh(const float *p, const T *const *v, int64_t begin,
-                       int64_t end, float *sums, int64_t stride,
-                       int64_t depth) {
-  constexpr int C = R == 1 ? 4 : 2;
-  int64_t d = 0;
-  auto columns = [&](auto vectors, auto load, auto store) {
-    constexpr int N = decltype(vectors)::value;
-    VF sum[R][N];
-#pragma unroll
-    for (int r = 0; r < R; ++r) {
-#pragma unroll
-      for (int c = 0; c < N; ++c) {
-        sum[r][c] = vload(sums + r * stride + d + c * kWidth);
+        for (int i = 0; i < 16; ++i) {
+          rows[i] = vload(keys[j + i] + first + d).v;
+        }
+        transpose16(rows, panel + d * kKeys + j, kKeys, 16);
+        continue;
       }
-    }
-    for (int64_t j = begin; j < end; ++j) {
-      VF value[N];
-#pragma unroll
-      for (int c = 0; c < N; ++c) {
-        value[c] = load(v[j] + d + c * kWidth);
-      }
-#pragma unroll
-      for (int r = 0; r < R; ++r) {
-        VF weight = vset(p[r * kKeys + j]);
-#pragma unroll
-        for (int c = 0; c < N; ++c) {
-          sum[r][c] = vfma(weight, value[c], sum[r][c]);
+      for (int i = 0; i < 16; ++i) {
+        rows[i] = _mm512_setzero_ps();
+        if (j + i >= begin && j + i < end) {
+          const T *at = keys[j + i] + first + d;
+          rows[i] = count == 16 ? vload(at).v : vloadPart(at, count).v;
         }
       }
+      transpose16(rows, panel + d * kKeys + j, kKeys, count);
+    }
+  }
+#else
+  int64_t from = begin / kWidth * kWidth;
+  int64_t to = ceilDiv(end, kWidth) * kWidth;
+  for (int64_t d = 0; d < depth; ++d) {
+    for (int64_t j = from; j < to; ++j) {
+      panel[d * kKeys + j] =
+          j >= begin && j < end ? float(keys[j][first + d]) : 0.0f;
+    }
+  }
+#endif
+}
+
+#if defined(__AVX512BF16__)
+/// The same by pairs: panel[d / 2][j] = keys[j][first + d, first + d + 1].
+LLMC_INLINE void turnPairs(const BFloat *const *keys, int64_t begin,
+                           int64_t end, int64_t first, int64_t depth,
+                           float *panel) {
+  for (int64_t j = begin / 16 * 16; j < end; j += 16) {
+    bool isWhole = j >= begin && j + 16 <= end;
+    for (int64_t d = 0; d < depth; d += 32) {
+      __m512 rows[16];
+      int64_t count = minimum(32, depth - d);
+      if (isWhole && count == 32) {
+#pragma unroll
+        for (int i = 0; i < 16; ++i) {
+          rows[i] = _mm512_loadu_ps(keys[j + i] + first + d);
+        }
+        transpose16(rows, panel + d / 2 * kKeys + j, kKeys, 16);
+        continue;
+      }
+      auto mask = static_cast<__mmask32>((uint64_t(1) << count) - 1);
+      for (int i = 0; i < 16; ++i) {
+        rows[i] = _mm512_setzero_ps();
+        if (j + i >= begin && j + i < end) {
+          rows[i] = _mm512_castsi512_ps(
+              _mm512_maskz_loadu_epi16(mask, keys[j + i] + first + d));
+        }
+      }
+      transpose16(rows, panel + d / 2 * kKeys + j, kKeys, (count + 1) / 2);
+    }
+  }
+}
+#endif
+
+/// sums[r][0..C vectors) += x[r][k] * w[k][0..C vectors), ascending k.
+template <int R, int C, class T>
+LLMC_INLINE void addProducts(const float *x, int64_t ldx, const T *w,
+                             int64_t ldw, int64_t depth, float *sums,
+                             int64_t lds) {
+  VF sum[R][C];
+#pragma unroll
+  for (int r = 0; r < R; ++r) {
+#pragma unroll
+    for (int c = 0; c < C; ++c) {
+      sum[r][c] = vload(sums + r * lds + c * kWidth);
+    }
+  }
+  for (int64_t k = 0; k < depth; ++k, w += ldw) {
+    VF wk[C];
+#pragma unroll
+    for (int c = 0; c < C; ++c) {
+      wk[c] = vload(w + c * kWidth);
     }
 #pragma unroll
     for (int r = 0; r < R; ++r) {
+      VF xk = vset(x[r * ldx + k]);
 #pragma unroll
-      for (int c = 0; c < N; ++c) {
-        store(sums + r * stride + d + c * kWidth, sum[r][c]);
+      for (int c = 0; c < C; ++c) {
+        sum[r][c] = vfma(xk, wk[c], sum[r][c]);
       }
     }
-  };
-  auto whole = [](const T *at) { return vload(at); };
-  auto keep = [](float *at, VF value) { vstore(at, value); };
-  for (; d + C * kWidth <= depth; d += C * kWidth) {
-    columns(std::integral_constant<int, C>{}, whole, keep);
   }
-  for (; d + kWidth <= depth; d += kWidth) {
-    columns(std::integral_constant<int, 1>{}, whole, keep);
-  }
-  if (d < depth) {
-    // Rows of `sums` are padded, those of v are not.
-    int64_t rest = depth - d;
-    columns(
-        std::integral_constant<int, 1>{},
-        [rest](const T *at) { return vloadPart(at, rest); }, keep);
+#pragma unroll
+  for (int r = 0; r < R; ++r) {
+#pragma unroll
+    for (int c = 0; c < C; ++c) {
+      vstore(sums + r * lds + c * kWidth, sum[r][c]);
+    }
   }
 }
+
+/// The same for `width` columns, a multiple of kWidth, and up to kRowBlock
+/// rows.
+template <class T>
+LLMC_INLINE void addProducts(int64_t rows, const float *x, int64_t ldx,
+                             const T *w, int64_t ldw, int64_t depth,
+                             float *sums, int64_t lds, int64_t width) {
+  withRows(rows, [&](auto tag) LLMC_INLINE_LAMBDA {
+    constexpr int R = decltype(tag)::value;
+    constexpr int C = columnVectors<R>();
+    int64_t c = 0;
+    for (; c + C * kWidth <= width; c += C * kWidth) {
+      addProducts<R, C>(x, ldx, w + c, ldw, depth, sums + c, lds);
+    }
+    for (; c < width; c += kWidth) {
+      addProducts<R, 1>(x, ldx, w + c, ldw, depth, sums + c, lds);
+    }
+  });
+}
+
+/// The largest lane and `top`; NaN if a lane is.
+LLMC_INLINE float largest(VF lanes, float top) {
+#if defined(__AVX512F__)
+  if (_mm512_cmp_ps_mask(lanes.v, lanes.v, _CMP_UNORD_Q) == 0) {
+    float lane = _mm512_reduce_max_ps(lanes.v);
+    return lane > top ? lane : top;
+  }
+#endif
+  float spread[kWidth];
+  vstore(spread, lanes);
+  for (float lane : spread) {
+    top = lane > top || lane != lane ? lane : top;
+  }
+  return top;
+}
+
+/// Bytes that will be needed soon, asked for a part at a time.
+struct Ahead {
+  const char *at = nullptr;
+  int64_t bytes = 0;
+  /// Parts [i, i + count) of n.
+  LLMC_INLINE void ask(int64_t i, int64_t count, int64_t n) const {
+    int64_t end = bytes * (i + count) / n;
+    for (int64_t b = ceilDiv(bytes * i / n, 64) * 64; b < end; b += 64) {
+      __builtin_prefetch(at + b, 0, 2);
+    }
+  }
+};
 
 /// What a task knows of one of its rows.
 struct Row {
@@ -183,12 +287,14 @@ struct Row {
   float top, sum;     // largest score so far, sum of e^(score - top)
 };
 
-template <class T>
+template <class T, bool kPairs>
 void attentionTask(const AttentionArgs &a, int64_t batch, int64_t kvHead,
                    int64_t firstRow, int64_t numRows,
                    AttentionScratch &scratch) {
   int64_t stride = ceilDiv(a.depth, kWidth) * kWidth;
   int64_t strideV = ceilDiv(a.depthV, kWidth) * kWidth;
+  float *const qs = scratch.rows;
+  float *const allSums = scratch.rows + numRows * stride;
   Row rows[kRows];
   int64_t begin = a.tokens;
   int64_t end = 0;
@@ -222,7 +328,7 @@ void attentionTask(const AttentionArgs &a, int64_t batch, int64_t kvHead,
       row.top = loadFloat(a.sinks->dtype, a.sinks->data, head);
       row.sum = row.top == -INFINITY ? 0.0f : 1.0f;
     }
-    float *sums = scratch.sums + r * strideV;
+    float *sums = allSums + r * strideV;
     std::memset(sums, 0, strideV * sizeof(float));
     if (!a.isFirst) {
       const float *carry = a.carry + row.offset * (a.depthV + 2);
@@ -230,10 +336,15 @@ void attentionTask(const AttentionArgs &a, int64_t batch, int64_t kvHead,
       row.sum = carry[a.depthV + 1];
       std::memcpy(sums, carry, a.depthV * sizeof(float));
     }
-    float *q = scratch.q + r * stride;
-    toFloats(a.q->dtype, a.q->data, row.offset * a.depth, q, a.depth);
-    for (int64_t d = a.depth; d < stride; ++d) {
-      q[d] = 0;
+    float *q = qs + r * stride;
+    if constexpr (kPairs) {
+      // As it is, zero after an odd depth; rows stay `stride` floats apart.
+      auto *pairs = reinterpret_cast<BFloat *>(q);
+      pairs[(a.depth + 1) / 2 * 2 - 1] = BFloat(0.0f);
+      std::memcpy(pairs, data<const BFloat>(*a.q) + row.offset * a.depth,
+                  a.depth * sizeof(BFloat));
+    } else {
+      toFloats(a.q->dtype, a.q->data, row.offset * a.depth, q, a.depth);
     }
   }
 
@@ -242,131 +353,217 @@ void attentionTask(const AttentionArgs &a, int64_t batch, int64_t kvHead,
   const T *keys[kKeys];
   const T *values[kKeys];
   end = minimum(end, a.beyondKey);
+  bool isRun = a.block % kKeys == 0 || a.tokens <= a.block;
   // What [low, high) of the rows' keys say about a chunk.
   auto visit = [&](int64_t chunk, int64_t first, int64_t last, auto lowOf,
                    auto highOf) {
     int64_t chunkEnd = minimum(kKeys, last - chunk);
-    for (int64_t j = maximum(0, first - chunk); j < chunkEnd; ++j) {
-      int64_t token = chunk + j - a.firstKey;
+    int64_t head = batch * a.kvHeads + kvHead;
+    int64_t heads = a.batch * a.kvHeads;
+    auto place = [&](int64_t position, int64_t slice) LLMC_INLINE_LAMBDA {
+      int64_t token = position - a.firstKey;
       int64_t block = token / a.block;
+      int64_t inBlock = token - block * a.block;
       if (a.ringBlocks > 0 && block >= a.sinkBlocks) {
         block = a.sinkBlocks + (block - a.sinkBlocks) % a.ringBlocks;
       }
-      int64_t blockSlice = block * a.slices;
-      int64_t head = batch * a.kvHeads + kvHead;
-      int64_t heads = a.batch * a.kvHeads;
-      auto place = [&](int64_t slice) {
-        return ((blockSlice + slice) * heads + head) * a.block +
-               token % a.block;
-      };
-      keys[j] = k + place(a.kSlice) * a.depth;
-      values[j] = v + place(a.vSlice) * a.depthV;
+      return ((block * a.slices + slice) * heads + head) * a.block + inBlock;
+    };
+    int64_t firstSeen = maximum(0, first - chunk);
+    Ahead nextKeys, nextValues;
+    if (isRun) {
+      // One after the other: a chunk lies in one block.
+      const T *key = k + place(chunk + firstSeen, a.kSlice) * a.depth;
+      const T *value = v + place(chunk + firstSeen, a.vSlice) * a.depthV;
+      for (int64_t j = firstSeen; j < chunkEnd; ++j) {
+        keys[j] = key + (j - firstSeen) * a.depth;
+        values[j] = value + (j - firstSeen) * a.depthV;
+      }
+      // They come in columns, which the hardware does not foresee.
+      int64_t next = minimum(kKeys, last - (chunk + kKeys));
+      if (next > 0) {
+        auto size = static_cast<int64_t>(sizeof(T)) * next;
+        nextKeys = {reinterpret_cast<const char *>(
+                        k + place(chunk + kKeys, a.kSlice) * a.depth),
+                    size * a.depth};
+        nextValues = {reinterpret_cast<const char *>(
+                          v + place(chunk + kKeys, a.vSlice) * a.depthV),
+                      size * a.depthV};
+      }
+    } else {
+      for (int64_t j = firstSeen; j < chunkEnd; ++j) {
+        keys[j] = k + place(chunk + j, a.kSlice) * a.depth;
+        values[j] = v + place(chunk + j, a.vSlice) * a.depthV;
+      }
     }
-    for (int64_t r = 0; r < numRows;) {
-      // Rows that see the same keys of this chunk go together.
-      auto low = [&](int64_t i) {
-        return minimum(kKeys, maximum(0, lowOf(rows[i]) - chunk));
-      };
-      auto high = [&](int64_t i) {
-        return maximum(0, minimum(kKeys, highOf(rows[i]) - chunk));
-      };
-      int64_t from = low(r);
-      int64_t to = high(r);
-      int64_t together = 1;
-      while (together < 4 && r + together < numRows &&
-             low(r + together) == from && high(r + together) == to) {
-        ++together;
+    // Keys of this chunk that each row sees.
+    int64_t low[kRows], high[kRows];
+    int64_t from = kKeys, to = 0;
+    for (int64_t r = 0; r < numRows; ++r) {
+      low[r] = minimum(kKeys, maximum(0, lowOf(rows[r]) - chunk));
+      high[r] = maximum(0, minimum(kKeys, highOf(rows[r]) - chunk));
+      if (low[r] < high[r]) {
+        from = minimum(from, low[r]);
+        to = maximum(to, high[r]);
+      } else {
+        high[r] = low[r];
       }
-      together = together == 3 ? 2 : together;
-      if (from >= to) {
-        r += together;
-        continue;
+    }
+    if (from >= to) {
+      return;
+    }
+    // Scores, of vectors that hold a key which some row sees.
+    int64_t column = from / kWidth * kWidth;
+    int64_t width = ceilDiv(to, kWidth) * kWidth - column;
+    for (int64_t first = 0; first < a.depth; first += kFeatures) {
+      int64_t depth = minimum(kFeatures, a.depth - first);
+      if constexpr (kPairs) {
+#if defined(__AVX512BF16__)
+        turnPairs(keys, from, to, first, depth, scratch.keys);
+#endif
+      } else {
+        turnKeys(keys, from, to, first, depth, scratch.keys);
       }
-      const float *q = scratch.q + r * stride;
-      float *scores = scratch.scores + r * kKeys;
-      int64_t j = from;
-      for (; j + 2 <= to; j += 2) {
-        if (together == 4) {
-          dots<4>(q, stride, keys[j], keys[j + 1], a.depth, scores + j);
-        } else if (together == 2) {
-          dots<2>(q, stride, keys[j], keys[j + 1], a.depth, scores + j);
-        } else {
-          dots<1>(q, stride, keys[j], keys[j + 1], a.depth, scores + j);
+      for (int64_t r = 0; r < numRows; r += kRowBlock) {
+        int64_t some = minimum(kRowBlock, numRows - r);
+        bool isSeen = false;
+        for (int64_t i = 0; i < some; ++i) {
+          isSeen = isSeen || low[r + i] < high[r + i];
         }
-      }
-      for (; j < to; ++j) {
-        for (int64_t i = 0; i < together; ++i) {
-          scores[i * kKeys + j] = dot(q + i * stride, keys[j], a.depth);
-        }
-      }
-      bool any = false;
-      for (int64_t i = 0; i < together; ++i) {
-        Row &row = rows[r + i];
-        float *s = scores + i * kKeys;
-        for (int64_t n = 0; n < from; ++n) {
-          s[n] = -INFINITY;
-        }
-        for (int64_t n = to; n < kKeys; ++n) {
-          s[n] = -INFINITY;
-        }
-        for (int64_t n = from; n < to; ++n) {
-          s[n] *= a.scale;
-        }
-        if (a.softcap > 0) {
-          VF cap = vset(a.softcap);
-          vmap(s + from, s + from, to - from,
-               [cap](VF score) { return vmul(cap, vtanh(vdiv(score, cap))); });
-        }
-        if (a.bias) {
-          for (int64_t n = from; n < to; ++n) {
-            s[n] += loadFloat(a.bias->dtype, a.bias->data,
-                              row.bias + (chunk + n) * a.biasStride[3]);
-          }
-        }
-        VF lanes = vset(-INFINITY);
-        for (int64_t n = 0; n < kKeys; n += kWidth) {
-          lanes = vmax(lanes, vload(s + n));
-        }
-        float spread[kWidth];
-        vstore(spread, lanes);
-        float top = row.top;
-        for (float lane : spread) {
-          top = lane > top || lane != lane ? lane : top;
-        }
-        if (top == -INFINITY) {
-          std::memset(s, 0, kKeys * sizeof(float));
+        if (!isSeen) {
           continue;
         }
-        any = true;
-        VF newTop = vset(top);
-        VF total = vzero();
-        for (int64_t n = 0; n < kKeys; n += kWidth) {
-          VF e = vexp(vsub(vload(s + n), newTop));
-          total = vadd(total, e);
-          vstore(s + n, e);
+        float *scores = scratch.scores + r * kKeys;
+        if (first == 0) {
+          nextKeys.ask(r, some, numRows);
+          std::memset(scores, 0, some * kKeys * sizeof(float));
         }
-        if (top != row.top) {
-          float change = expf(row.top - top);
-          row.sum *= change;
-          float *sums = scratch.sums + (r + i) * strideV;
-          for (int64_t d = 0; d < strideV; d += kWidth) {
-            vstore(sums + d, vmul(vload(sums + d), vset(change)));
-          }
-          row.top = top;
-        }
-        row.sum += vsum(total);
-      }
-      if (any) {
-        float *sums = scratch.sums + r * strideV;
-        if (together == 4) {
-          weigh<4>(scores, values, from, to, sums, strideV, a.depthV);
-        } else if (together == 2) {
-          weigh<2>(scores, values, from, to, sums, strideV, a.depthV);
+        if constexpr (kPairs) {
+#if defined(__AVX512BF16__)
+          auto *q = reinterpret_cast<const BFloat *>(qs + r * stride) + first;
+          auto *panel = reinterpret_cast<const BFloat *>(scratch.keys);
+          pairsTile(some, q, 2 * stride, panel, depth, scores);
+#endif
         } else {
-          weigh<1>(scores, values, from, to, sums, strideV, a.depthV);
+          addProducts(some, qs + r * stride + first, stride,
+                      scratch.keys + column, kKeys, depth, scores + column,
+                      kKeys, width);
         }
       }
-      r += together;
+    }
+    for (int64_t r = 0; r < numRows; ++r) {
+      nextValues.ask(r, 1, numRows);
+      if (low[r] >= high[r]) {
+        continue;
+      }
+      Row &row = rows[r];
+      float *s = scratch.scores + r * kKeys;
+      // Of keys that it does not see too: those are masked below.
+      for (int64_t n = 0; n < kKeys; n += kWidth) {
+        vstore(s + n, vmul(vload(s + n), vset(a.scale)));
+      }
+      if (a.softcap > 0) {
+        VF cap = vset(a.softcap);
+        vmap(s + low[r], s + low[r], high[r] - low[r],
+             [cap](VF score) { return vmul(cap, vtanh(vdiv(score, cap))); });
+      }
+      if (a.bias) {
+        for (int64_t n = low[r]; n < high[r]; ++n) {
+          s[n] += loadFloat(a.bias->dtype, a.bias->data,
+                            row.bias + (chunk + n) * a.biasStride[3]);
+        }
+      }
+      if (high[r] - low[r] < kKeys) {
+        for (int64_t n = 0; n < low[r]; ++n) {
+          s[n] = -INFINITY;
+        }
+        for (int64_t n = high[r]; n < kKeys; ++n) {
+          s[n] = -INFINITY;
+        }
+      }
+      VF lanes = vset(-INFINITY);
+      for (int64_t n = 0; n < kKeys; n += kWidth) {
+        lanes = vmax(lanes, vload(s + n));
+      }
+      float top = largest(lanes, row.top);
+      if (top == -INFINITY) {
+        high[r] = low[r]; // nothing to weigh
+        continue;
+      }
+      VF newTop = vset(top);
+      VF total = vzero();
+      for (int64_t n = 0; n < kKeys; n += kWidth) {
+        VF e = vexp(vsub(vload(s + n), newTop));
+        total = vadd(total, e);
+        vstore(s + n, e);
+      }
+      if (top != row.top) {
+        float change = expf(row.top - top);
+        row.sum *= change;
+        float *sums = allSums + r * strideV;
+        for (int64_t d = 0; d < strideV; d += kWidth) {
+          vstore(sums + d, vmul(vload(sums + d), vset(change)));
+        }
+        row.top = top;
+      }
+      row.sum += vsum(total);
+    }
+    // Values: straight from where they lie if they follow each other, else (and
+    // for many rows that would convert them each time) as f32 in scratch.
+    bool isDirect = isRun && a.depthV % kWidth == 0 &&
+                    (std::is_same_v<T, float> || numRows <= 12);
+    for (int64_t d = 0; d < strideV; d += kColumns) {
+      int64_t columns = minimum(kColumns, strideV - d);
+      if (!isDirect) {
+        int64_t filled = minimum(columns, a.depthV - d);
+        for (int64_t j = from; j < to; ++j) {
+          float *at = scratch.values + j * kColumns;
+          toFloats(values[j] + d, at, filled);
+          for (int64_t i = filled; i < columns; ++i) {
+            at[i] = 0;
+          }
+        }
+      }
+      auto weigh = [&](int64_t r, int64_t some, int64_t begin,
+                       int64_t end) LLMC_INLINE_LAMBDA {
+        const float *p = scratch.scores + r * kKeys + begin;
+        float *sums = allSums + r * strideV + d;
+        if (isDirect) {
+          addProducts(some, p, kKeys, values[begin] + d, a.depthV, end - begin,
+                      sums, strideV, columns);
+        } else {
+          addProducts(some, p, kKeys, scratch.values + begin * kColumns,
+                      kColumns, end - begin, sums, strideV, columns);
+        }
+      };
+      for (int64_t r = 0; r < numRows; r += kRowBlock) {
+        int64_t some = minimum(kRowBlock, numRows - r);
+        // What all of them see together, before and after it each for itself.
+        int64_t begin = 0, end = kKeys;
+        for (int64_t i = r; i < r + some; ++i) {
+          begin = maximum(begin, low[i]);
+          end = minimum(end, high[i]);
+        }
+        if (begin >= end) {
+          for (int64_t i = r; i < r + some; ++i) {
+            if (low[i] < high[i]) {
+              weigh(i, 1, low[i], high[i]);
+            }
+          }
+          continue;
+        }
+        for (int64_t i = r; i < r + some; ++i) {
+          if (low[i] < begin) {
+            weigh(i, 1, low[i], begin);
+          }
+        }
+        weigh(r, some, begin, end);
+        for (int64_t i = r; i < r + some; ++i) {
+          if (end < high[i]) {
+            weigh(i, 1, end, high[i]);
+          }
+        }
+      }
     }
   };
   for (int64_t chunk = 0; chunk < sinkEnd; chunk += kKeys) {
@@ -382,7 +579,7 @@ void attentionTask(const AttentionArgs &a, int64_t batch, int64_t kvHead,
   }
 
   for (int64_t r = 0; r < numRows; ++r) {
-    float *sums = scratch.sums + r * strideV;
+    float *sums = allSums + r * strideV;
     if (!a.isLast) {
       float *carry = a.carry + rows[r].offset * (a.depthV + 2);
       std::memcpy(carry, sums, a.depthV * sizeof(float));
@@ -515,26 +712,38 @@ Status attention(const Launch &launch) {
   }
   // A query row of a few heads is split further where threads would idle.
   int64_t rows = a.queries * a.group;
-  int64_t perTask = minimum(kRows, rows);
+  int64_t perTask = minimum(rowsOfTask(ceilDiv(a.depth, kWidth) * kWidth,
+                                       ceilDiv(a.depthV, kWidth) * kWidth),
+                            rows);
   int64_t pairs = a.batch * a.kvHeads;
   while (perTask > 1 &&
          pairs * ceilDiv(rows, perTask) < launch.pool->numThreads()) {
     perTask = (perTask + 1) / 2;
   }
   int64_t chunks = ceilDiv(rows, perTask);
-  bool known = dispatchFloat(a.k->dtype, [&](auto tag) {
+  auto each = [&](auto tag, auto byPairs) {
     launch.pool->parallelFor(
         pairs * chunks,
         [&](int64_t task, int thread) {
           int64_t pair = task / chunks;
-          int64_t row = task % chunks * perTask;
-          attentionTask<decltype(tag)>(
+          // The last rows see most keys: those first.
+          int64_t row = (chunks - 1 - task % chunks) * perTask;
+          attentionTask<decltype(tag), decltype(byPairs)::value>(
               a, pair / a.kvHeads, pair % a.kvHeads, row,
               minimum(perTask, rows - row),
               *static_cast<AttentionScratch *>(launch.pool->scratch(thread)));
         },
         perTask * maximum(0, minimum(a.tokens, a.beyondKey) - a.firstKey) *
             (a.depth + a.depthV) / 16);
+  };
+  bool known = dispatchFloat(a.k->dtype, [&](auto tag) {
+    if constexpr (kHasPairs && std::is_same_v<decltype(tag), BFloat>) {
+      if (a.q->dtype == DType::BF16) {
+        each(tag, std::true_type{});
+        return;
+      }
+    }
+    each(tag, std::false_type{});
   });
   return known ? nullptr : kUnsupported;
 }
