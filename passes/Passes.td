@@ -126,8 +126,25 @@ def QuantizeWeightsPass : Pass<"quantize-weights", "::mlir::ModuleOp"> {
   let dependentDialects = ["::llmc::graph::GraphDialect"];
 }
 
+def FuseProductsPass : Pass<"fuse-products", "::mlir::ModuleOp"> {
+  let summary = "Bias, activation, residual and gates into products; products of one input into one";
+  let description = [{
+        act(x G^T) * (x U^T)          gated_linear
+        x W^T + r                     linear residual(r)
+        x Q^T, x K^T, x V^T           split_linear
+
+    The last, while the results are at most four times as large as x. A joined
+    weight replaces those it was made of, so every entry must use them together.
+  }];
+  let options = [
+    Option<"explain", "explain", "bool", /*default=*/"false",
+           "A remark for each product that could be joined and is not">
+  ];
+  let dependentDialects = ["::llmc::graph::GraphDialect"];
+}
+
 def FusePass : Pass<"fuse", "::mlir::ModuleOp"> {
-  let summary = "Bias and activation into products, element-wise trees into one op";
+  let summary = "Element-wise trees into one op";
   let description = [{
     A tree is an element-wise op with those producers of the same dimensions
     that nobody else reads: at most 16 inputs and 64 instructions, and nothing

@@ -56,6 +56,8 @@ void buildGraphPipeline(OpPassManager &pm,
   // Nothing may rearrange element-wise ops after this.
   pm.addPass(createGraphCanonicalizePass());
   pm.addPass(createGraphCSEPass());
+  // Products first: what they take up is no element-wise op any more.
+  pm.addPass(createFuseProductsPass());
   pm.addPass(createFusePass());
   pm.addPass(createGraphCSEPass());
 

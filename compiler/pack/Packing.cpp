@@ -180,40 +180,56 @@ Result<void> packRawSplat(const Source &source, ChunkWriter &out) {
 // Float panels
 //===----------------------------------------------------------------------===//
 
+/// The panel of outputs [first, first + kPanel).
 template <class T>
-Result<void> packPanels(const SegmentSpec &spec, const Source &source,
-                        ChunkWriter &out) {
-  std::vector<T> panel(size_t(spec.k) * kPanel);
+Result<void> packPanel(const SegmentSpec &spec, const Source &source,
+                       int64_t first, std::vector<T> &panel, ChunkWriter &out) {
   const std::byte *base = source.bytes.data();
-  for (int64_t first = 0; first < spec.n; first += kPanel) {
-    int64_t width = std::min(kPanel, spec.n - first);
-    if (width < kPanel) {
-      std::fill(panel.begin(), panel.end(), T(0));
+  panel.resize(size_t(spec.k) * kPanel);
+  int64_t width = std::min(kPanel, spec.n - first);
+  if (width < kPanel) {
+    std::fill(panel.begin(), panel.end(), T(0));
+  }
+  if (source.isSplat) {
+    for (int64_t k = 0; k < spec.k; ++k) {
+      std::fill_n(&panel[k * kPanel], width, loadAt<T>(source.bytes, 0));
     }
-    if (source.isSplat) {
+  } else if (spec.kn) {
+    for (int64_t k = 0; k < spec.k; ++k) {
+      std::memcpy(&panel[k * kPanel],
+                  base + (k * spec.n + first) * int64_t(sizeof(T)),
+                  size_t(width) * sizeof(T));
+    }
+  } else {
+    for (int64_t j = 0; j < width; ++j) {
+      int64_t row = (first + j) * spec.k;
       for (int64_t k = 0; k < spec.k; ++k) {
-        std::fill_n(&panel[k * kPanel], width, loadAt<T>(source.bytes, 0));
-      }
-    } else if (spec.kn) {
-      for (int64_t k = 0; k < spec.k; ++k) {
-        std::memcpy(&panel[k * kPanel],
-                    base + (k * spec.n + first) * int64_t(sizeof(T)),
-                    size_t(width) * sizeof(T));
-      }
-    } else {
-      for (int64_t j = 0; j < width; ++j) {
-        int64_t row = (first + j) * spec.k;
-        for (int64_t k = 0; k < spec.k; ++k) {
-          panel[k * kPanel + j] = loadAt<T>(source.bytes, row + k);
-        }
+        panel[k * kPanel + j] = loadAt<T>(source.bytes, row + k);
       }
     }
-    if (Result<void> done = out.write(panel.data(), panel.size() * sizeof(T));
-        !done) {
-      return done;
+  }
+  return out.write(panel.data(), panel.size() * sizeof(T));
+}
+
+/// Panel after panel, of each part in turn.
+template <class T>
+Result<void> packPanels(std::span<const Part> parts, ChunkWriter &out) {
+  std::vector<T> panel;
+  for (int64_t first = 0; first < parts[0].spec.n; first += kPanel) {
+    for (const Part &part : parts) {
+      if (Result<void> done =
+              packPanel(part.spec, part.source, first, panel, out);
+          !done) {
+        return done;
+      }
     }
   }
   return {};
+}
+
+Result<void> packPanels(std::span<const Part> parts, ChunkWriter &out) {
+  return parts[0].source.dtype == DType::F32 ? packPanels<float>(parts, out)
+                                             : packPanels<uint16_t>(parts, out);
 }
 
 template <class T>
@@ -531,10 +547,11 @@ Result<void> writePacked(const SegmentSpec &spec, const Source &source,
   }
   Result<void> done;
   switch (spec.kind) {
-  case SegmentKind::Panel64:
-    done = source.dtype == DType::F32 ? packPanels<float>(spec, source, out)
-                                      : packPanels<uint16_t>(spec, source, out);
+  case SegmentKind::Panel64: {
+    const Part part{spec, source};
+    done = packPanels(std::span(&part, 1), out);
     break;
+  }
   case SegmentKind::Rows:
     done = source.dtype == DType::F32 ? packRows<float>(spec, source, out)
                                       : packRows<uint16_t>(spec, source, out);
@@ -552,6 +569,50 @@ Result<void> writePacked(const SegmentSpec &spec, const Source &source,
     break;
   }
   return done ? out.flush() : done;
+}
+
+Result<uint64_t> packedSize(std::span<const Part> parts,
+                            Arrangement arrangement) {
+  uint64_t sum = 0;
+  for (const Part &part : parts) {
+    const Part &first = parts.front();
+    bool isPanels = part.spec.kind == SegmentKind::Panel64;
+    if (parts.size() > 1 &&
+        ((!isPanels && part.spec.kind != SegmentKind::Raw) ||
+         part.spec.kind != first.spec.kind ||
+         part.source.dtype != first.source.dtype ||
+         part.spec.k != first.spec.k)) {
+      return mismatch(part.spec, part.source, "does not go with the others");
+    }
+    if (arrangement == Arrangement::Interleaved &&
+        (!isPanels || part.spec.n != first.spec.n)) {
+      return mismatch(part.spec, part.source, "has other panels");
+    }
+    Result<uint64_t> size = packedSize(part.spec, part.source);
+    if (!size) {
+      return size.error();
+    }
+    sum += *size;
+  }
+  return sum;
+}
+
+Result<void> writePacked(std::span<const Part> parts, Arrangement arrangement,
+                         const Sink &sink) {
+  if (Result<uint64_t> size = packedSize(parts, arrangement); !size) {
+    return size.error();
+  }
+  if (arrangement == Arrangement::Interleaved && !parts.empty()) {
+    ChunkWriter out(sink);
+    Result<void> done = packPanels(parts, out);
+    return done ? out.flush() : done;
+  }
+  for (const Part &part : parts) {
+    if (Result<void> done = writePacked(part.spec, part.source, sink); !done) {
+      return done;
+    }
+  }
+  return {};
 }
 
 } // namespace llmc::pack

@@ -76,6 +76,24 @@ using Sink = std::function<Result<void>(std::span<const std::byte>)>;
 Result<void> writePacked(const SegmentSpec &spec, const Source &source,
                          const Sink &sink);
 
+/// One of the weights that a segment holds.
+struct Part {
+  SegmentSpec spec; // Panel64 or Raw, the same for all parts
+  Source source;
+};
+
+/// How the parts of a segment lie in it.
+enum class Arrangement : uint8_t {
+  Joined,      // one after the other
+  Interleaved, // a panel of each in turn; all have as many panels
+};
+
+/// The same for several weights (or one) in one segment.
+Result<uint64_t> packedSize(std::span<const Part> parts,
+                            Arrangement arrangement);
+Result<void> writePacked(std::span<const Part> parts, Arrangement arrangement,
+                         const Sink &sink);
+
 } // namespace llmc::pack
 
 #endif // LLMC_COMPILER_PACK_PACKING_H

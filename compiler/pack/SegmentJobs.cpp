@@ -8,6 +8,7 @@
 #include "mlir/IR/BuiltinTypes.h"
 #include "mlir/IR/SymbolTable.h"
 
+#include <algorithm>
 #include <filesystem>
 
 #include <sys/stat.h>
@@ -70,6 +71,35 @@ Result<SegmentSpec> specOf(planir::SegmentOp op) {
   return spec;
 }
 
+/// What each of the `count` sources becomes, and how they lie together.
+Result<Arrangement> partsOf(planir::SegmentOp op, size_t count,
+                            std::vector<Part> &parts) {
+  std::string kind = textOf(op.getPacking(), "kind");
+  bool interleaved = kind == "panel64_interleaved";
+  if (!interleaved && kind != "panel64_joined") {
+    Result<SegmentSpec> spec = specOf(op);
+    if (!spec) {
+      return spec.error();
+    }
+    parts.assign(count, {*spec, {}});
+    return Arrangement::Joined;
+  }
+  auto list = op.getPacking().getAs<mlir::ArrayAttr>("parts");
+  if (!list || list.size() != count) {
+    return broken(op, "as many parts as sources expected");
+  }
+  for (mlir::Attribute attribute : list) {
+    auto dict = mlir::cast<mlir::DictionaryAttr>(attribute);
+    SegmentSpec spec;
+    spec.kind = SegmentKind::Panel64;
+    spec.kn = textOf(dict, "layout") == "kn";
+    spec.n = intOf(dict, "n");
+    spec.k = intOf(dict, "k");
+    parts.push_back({spec, {}});
+  }
+  return interleaved ? Arrangement::Interleaved : Arrangement::Joined;
+}
+
 /// The raw bytes of a small constant, splats spread out.
 std::vector<std::byte> bytesOf(mlir::DenseElementsAttr value, DType dtype) {
   std::vector<std::byte> out;
@@ -115,6 +145,33 @@ std::string stampOf(const std::string &path) {
          std::to_string(info.st_mtim.tv_nsec);
 }
 
+/// What tells the weight's bytes from any other's without reading them; empty
+/// if nothing does.
+std::string identityOf(graph::WeightOp weight,
+                       const std::filesystem::path &folder) {
+  if (!weight.getHash().empty()) {
+    return "content " + weight.getHash().str();
+  }
+  std::filesystem::path file = weight.getFile().str();
+  std::string stamp =
+      stampOf((file.is_absolute() ? file : folder / file).string());
+  if (stamp.empty()) {
+    return {};
+  }
+  return "file " + stamp + "|" + std::to_string(weight.getOffset()) + "|" +
+         std::to_string(weight.getLength());
+}
+
+/// Describes the element type and shape; false for a type that no plan holds.
+bool setType(Source &source, mlir::ShapedType type) {
+  std::optional<DType> dtype = planir::toDType(type.getElementType());
+  if (dtype) {
+    source.dtype = *dtype;
+    source.shape.assign(type.getShape().begin(), type.getShape().end());
+  }
+  return dtype.has_value();
+}
+
 } // namespace
 
 Result<std::vector<SegmentJob>>
@@ -127,82 +184,81 @@ collectSegmentJobs(mlir::ModuleOp module, const import::WeightStore &weights,
   for (auto op : module.getOps<planir::SegmentOp>()) {
     SegmentJob job;
     job.name = op.getSymName().str();
-    Result<SegmentSpec> spec = specOf(op);
-    if (!spec) {
-      return spec.error();
+    size_t sources = op.getSources() ? op.getSources()->size() : 0;
+    Result<Arrangement> arrangement =
+        partsOf(op, std::max<size_t>(sources, 1), job.parts);
+    if (!arrangement) {
+      return arrangement.error();
     }
-    job.spec = *spec;
+    job.arrangement = *arrangement;
     std::string identity;
-    mlir::ShapedType type;
-    if (op.getSources() && !op.getSources()->empty()) {
-      if (op.getSources()->size() != 1) {
-        return broken(op, "one source expected");
-      }
-      auto reference = mlir::cast<mlir::SymbolRefAttr>((*op.getSources())[0]);
-      job.weight = reference.getLeafReference().getValue().str();
-      auto weight = symbols.lookup<graph::WeightOp>(job.weight);
+    bool known = true;
+    for (size_t i = 0; i < sources; ++i) {
+      auto reference = mlir::cast<mlir::SymbolRefAttr>((*op.getSources())[i]);
+      std::string name = reference.getLeafReference().getValue().str();
+      auto weight = symbols.lookup<graph::WeightOp>(name);
       if (!weight) {
-        return broken(op, "there is no weight @" + job.weight);
+        return broken(op, "there is no weight @" + name);
       }
-      type = mlir::cast<mlir::ShapedType>(weight.getType());
-      job.source.bytes = weights.bytes(job.weight);
-      if (!weight.getHash().empty()) {
-        identity = "content " + weight.getHash().str();
-      } else {
-        std::filesystem::path file = weight.getFile().str();
-        std::string stamp =
-            stampOf((file.is_absolute() ? file : folder / file).string());
-        if (!stamp.empty()) {
-          identity = "file " + stamp + "|" +
-                     std::to_string(weight.getOffset()) + "|" +
-                     std::to_string(weight.getLength());
-        }
+      Source &source = job.parts[i].source;
+      source.bytes = weights.bytes(name);
+      if (!setType(source, mlir::cast<mlir::ShapedType>(weight.getType()))) {
+        return broken(op, "unsupported element type");
       }
-    } else if (auto value = mlir::dyn_cast_or_null<mlir::DenseElementsAttr>(
-                   op.getValueAttr())) {
-      type = value.getType();
-      std::optional<DType> dtype = planir::toDType(type.getElementType());
-      if (!dtype) {
+      std::string own = identityOf(weight, folder);
+      known &= !own.empty();
+      identity += (i == 0 ? "" : "|") + own;
+      job.weights.push_back(std::move(name));
+    }
+    if (sources == 0) {
+      auto value =
+          mlir::dyn_cast_or_null<mlir::DenseElementsAttr>(op.getValueAttr());
+      if (!value) {
+        return broken(op, "neither sources nor a value");
+      }
+      Source &source = job.parts[0].source;
+      if (!setType(source, value.getType())) {
         return broken(op, "constant of an unsupported type");
       }
       // A splat stays one element: all of a model's may be gigabytes.
-      bool isSplat = value.isSplat() && plan::bitWidth(*dtype) >= 8;
-      job.owned =
-          bytesOf(isSplat ? value.resizeSplat(mlir::RankedTensorType::get(
-                                {1}, value.getElementType()))
-                          : value,
-                  *dtype);
-      job.source.bytes = job.owned;
-      job.source.isSplat = isSplat;
+      source.isSplat = value.isSplat() && plan::bitWidth(source.dtype) >= 8;
+      job.owned = bytesOf(source.isSplat
+                              ? value.resizeSplat(mlir::RankedTensorType::get(
+                                    {1}, value.getElementType()))
+                              : value,
+                          source.dtype);
+      source.bytes = job.owned;
       identity =
           "content " + hash128(job.owned.data(), job.owned.size()).text();
-      if (isSplat) {
+      if (source.isSplat) {
         identity += " x " + std::to_string(value.getNumElements());
       }
-    } else {
-      return broken(op, "neither sources nor a value");
     }
-    std::optional<DType> dtype = planir::toDType(type.getElementType());
-    if (!dtype) {
-      return broken(op, "unsupported element type");
-    }
-    job.source.dtype = *dtype;
-    job.source.shape.assign(type.getShape().begin(), type.getShape().end());
-    Result<uint64_t> size = packedSize(job.spec, job.source);
+    Result<uint64_t> size = packedSize(job.parts, job.arrangement);
     if (!size) {
       return size.error();
     }
     job.size = *size;
     // The same weight may be packed in several ways by several plans.
-    job.name =
-        (job.weight.empty() ? job.name : job.weight) + ":" + job.spec.tag();
+    if (sources > 0) {
+      job.name.clear();
+      for (const std::string &weight : job.weights) {
+        job.name += (job.name.empty() ? "" : "+") + weight;
+      }
+    }
+    bool interleaved = job.arrangement == Arrangement::Interleaved;
+    job.name +=
+        ":" + job.parts[0].spec.tag() + (interleaved ? ".interleaved" : "");
     if (job.size != op.getSize()) {
       return broken(op, "planned for " + std::to_string(op.getSize()) +
                             " bytes, packs to " + std::to_string(job.size));
     }
-    if (!identity.empty()) {
-      identity += "|" + job.spec.str() + "|" +
-                  std::string(plan::name(job.source.dtype));
+    if (known) {
+      for (const Part &part : job.parts) {
+        identity += "|" + part.spec.str() + "|" +
+                    std::string(plan::name(part.source.dtype));
+      }
+      identity += interleaved ? "|interleaved" : "";
       job.fingerprint = hash128(identity.data(), identity.size());
     }
     jobs.push_back(std::move(job));

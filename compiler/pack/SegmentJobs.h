@@ -22,14 +22,15 @@ namespace llmc::pack {
 
 struct SegmentJob {
   std::string name;
-  std::string weight; // the graph.weight it stems from, or empty
-  SegmentSpec spec;
-  Source source;
+  /// The graph.weight ops that it stems from; none for a constant.
+  std::vector<std::string> weights;
+  std::vector<Part> parts; // one, or as many as weights
+  Arrangement arrangement = Arrangement::Joined;
   uint64_t size = 0;
-  /// Of the source's identity and the layout: the content's hash for weights
+  /// Of the sources' identities and the layout: the content's hash for weights
   /// inside the model file; path, size, time of change, offset and length for
-  /// external data (so that planning again never reads 100 GB); both with
-  /// `spec`.
+  /// external data (so that planning again never reads 100 GB); both with the
+  /// specs.
   Hash128 fingerprint;
   /// Owns the bytes of a segment that comes from a constant (one element of a
   /// splat).

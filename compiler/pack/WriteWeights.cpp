@@ -149,15 +149,15 @@ Result<WeightsReport> writeWeights(std::span<const SegmentJob> jobs,
       continue;
     }
     Result<void> packed = writePacked(
-        job.spec, job.source, [&](std::span<const std::byte> chunk) {
+        job.parts, job.arrangement, [&](std::span<const std::byte> chunk) {
           return writer->append(std::span<const uint8_t>(
               reinterpret_cast<const uint8_t *>(chunk.data()), chunk.size()));
         });
     if (!packed) {
       return packed.error();
     }
-    if (!job.weight.empty()) {
-      store.release(job.weight);
+    for (const std::string &weight : job.weights) {
+      store.release(weight);
     }
   }
   Result<Hash128> id = writer->finish();

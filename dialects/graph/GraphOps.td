@@ -331,18 +331,49 @@ def Graph_MatMulOp : Graph_Op<"matmul", [Pure]> {
   let hasVerifier = 1;
 }
 
-def Graph_LinearOp : Graph_Op<"linear", [Pure]> {
-  let summary = "x @ W^T + bias with a weight, then an activation";
+def Graph_LinearOp : Graph_Op<"linear", [Pure, AttrSizedOperandSegments]> {
+  let summary = "x @ W^T + bias with a weight, then an activation, plus a residual";
   let description = [{
     `weight` must be a graph.load_weight (rank 2). `weight_layout` says how the
     model stores it: "nk" (rows are outputs) or "kn". The packer brings both to
     panels of 64 outputs. `activation`: none relu silu gelu_erf gelu_tanh
-    quick_gelu sigmoid tanh.
+    quick_gelu sigmoid tanh. `residual`, of the result's dimensions, is added
+    last.
   }];
   let arguments = (ins AnyRankedTensor:$x, AnyRankedTensor:$weight, Optional<AnyRankedTensor>:$bias,
+      Optional<AnyRankedTensor>:$residual,
       StrAttr:$weight_layout, DefaultValuedStrAttr<StrAttr, "none">:$activation);
   let results = (outs AnyRankedTensor:$result);
-  let assemblyFormat = "$x `,` $weight (`bias` `(` $bias^ `:` type($bias) `)`)? attr-dict `:` type($x) `,` type($weight) `->` type($result)";
+  let assemblyFormat = "$x `,` $weight (`bias` `(` $bias^ `:` type($bias) `)`)? (`residual` `(` $residual^ `:` type($residual) `)`)? attr-dict `:` type($x) `,` type($weight) `->` type($result)";
+  let hasVerifier = 1;
+}
+
+def Graph_GatedLinearOp : Graph_Op<"gated_linear", [Pure]> {
+  let summary = "activation(x @ G^T) * (x @ U^T): the gate of SwiGLU and its like";
+  let description = [{
+    `gate` and `up` are graph.load_weight of rank 2 with equal numbers of
+    outputs, stored as `gate_layout` and `up_layout` say ("nk" or "kn"). The
+    packer makes one weight of the two, a panel of each in turn.
+  }];
+  let arguments = (ins AnyRankedTensor:$x, AnyRankedTensor:$gate, AnyRankedTensor:$up,
+      StrAttr:$gate_layout, StrAttr:$up_layout, StrAttr:$activation);
+  let results = (outs AnyRankedTensor:$result);
+  let assemblyFormat = "$x `,` $gate `,` $up attr-dict `:` type($x) `,` type($gate) `,` type($up) `->` type($result)";
+  let hasVerifier = 1;
+}
+
+def Graph_SplitLinearOp : Graph_Op<"split_linear", [Pure, AttrSizedOperandSegments]> {
+  let summary = "Several products with the same x";
+  let description = [{
+    `weights` are graph.load_weight of rank 2, stored as `layouts` say ("nk" or
+    "kn"), one result each; `biases` are as many graph.load_weight, or none. The
+    packer makes one weight of them.
+  }];
+  let arguments = (ins AnyRankedTensor:$x, Variadic<AnyRankedTensor>:$weights,
+      Variadic<AnyRankedTensor>:$biases, StrArrayAttr:$layouts,
+      DefaultValuedStrAttr<StrAttr, "none">:$activation);
+  let results = (outs Variadic<AnyRankedTensor>:$results);
+  let assemblyFormat = "$x `,` $weights (`bias` $biases^)? attr-dict `:` functional-type(operands, results)";
   let hasVerifier = 1;
 }
 

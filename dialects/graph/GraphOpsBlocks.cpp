@@ -84,39 +84,90 @@ LogicalResult MatMulOp::verify() {
                     std::max(a.getRank(), b.getRank()));
 }
 
-LogicalResult LinearOp::verify() {
-  auto constant = getWeight().getDefiningOp<ConstantOp>();
-  if (!getWeight().getDefiningOp<LoadWeightOp>() &&
-      !(constant && constant.getValue().isSplat())) {
-    return emitOpError(
-        "the weight must be a graph.load_weight or a splat constant");
+/// That `weight` is a matrix from a graph.load_weight (or, for `splats`, a
+/// splat constant) that takes x to the result.
+static LogicalResult verifyMatrix(Operation *op, Value x, Value weight,
+                                  StringRef layout, Value result, bool splats) {
+  auto constant = weight.getDefiningOp<ConstantOp>();
+  if (!weight.getDefiningOp<LoadWeightOp>() &&
+      !(splats && constant && constant.getValue().isSplat())) {
+    return op->emitOpError("the weight must be a graph.load_weight")
+           << (splats ? " or a splat constant" : "");
   }
-  if (failed(verifyRank(*this, "the weight", getWeight(), 2)) ||
-      failed(verifyOneOf(*this, "activation", getActivation(), kActivations))) {
+  if (failed(verifyRank(op, "the weight", weight, 2))) {
     return failure();
   }
-  StringRef layout = getWeightLayout();
   if (layout != "nk" && layout != "kn") {
-    return emitOpError() << "unknown weight_layout '" << layout << "'";
+    return op->emitOpError() << "unknown weight_layout '" << layout << "'";
   }
-  RankedTensorType weight = typeOf(getWeight());
-  int64_t n = weight.getDimSize(layout == "nk" ? 0 : 1);
-  int64_t k = weight.getDimSize(layout == "nk" ? 1 : 0);
-  RankedTensorType x = typeOf(getX()), result = typeOf(getResult());
-  if (x.getRank() < 1 || result.getRank() != x.getRank()) {
-    return emitOpError() << "the result " << result
-                         << " does not have the rank of " << x;
+  RankedTensorType matrix = typeOf(weight);
+  int64_t n = matrix.getDimSize(layout == "nk" ? 0 : 1);
+  int64_t k = matrix.getDimSize(layout == "nk" ? 1 : 0);
+  RankedTensorType from = typeOf(x), to = typeOf(result);
+  if (from.getRank() < 1 || to.getRank() != from.getRank()) {
+    return op->emitOpError()
+           << "the result " << to << " does not have the rank of " << from;
   }
-  if (differ(x.getShape().back(), k) || differ(result.getShape().back(), n)) {
-    return emitOpError() << "weight is " << n << " by " << k << ", x is " << x
-                         << ", the result " << result;
-  }
-  if (getBias() && (typeOf(getBias()).getRank() != 1 ||
-                    differ(typeOf(getBias()).getDimSize(0), n))) {
-    return emitOpError() << "bias " << getBias().getType() << " is not [" << n
-                         << "]";
+  if (differ(from.getShape().back(), k) || differ(to.getShape().back(), n)) {
+    return op->emitOpError() << "weight is " << n << " by " << k << ", x is "
+                             << from << ", the result " << to;
   }
   return success();
+}
+
+static LogicalResult verifyBias(Operation *op, Value bias, Value result) {
+  int64_t n = typeOf(result).getShape().back();
+  if (typeOf(bias).getRank() != 1 || differ(typeOf(bias).getDimSize(0), n)) {
+    return op->emitOpError()
+           << "bias " << bias.getType() << " is not [" << n << "]";
+  }
+  return success();
+}
+
+LogicalResult LinearOp::verify() {
+  if (failed(verifyMatrix(*this, getX(), getWeight(), getWeightLayout(),
+                          getResult(), /*splats=*/true)) ||
+      failed(verifyOneOf(*this, "activation", getActivation(), kActivations)) ||
+      (getBias() && failed(verifyBias(*this, getBias(), getResult())))) {
+    return failure();
+  }
+  if (getResidual() && getResidual().getType() != getResult().getType()) {
+    return emitOpError() << "residual " << getResidual().getType()
+                         << " is not of the result's type "
+                         << getResult().getType();
+  }
+  return success();
+}
+
+LogicalResult GatedLinearOp::verify() {
+  return failure(
+      failed(verifyMatrix(*this, getX(), getGate(), getGateLayout(),
+                          getResult(), /*splats=*/false)) ||
+      failed(verifyMatrix(*this, getX(), getUp(), getUpLayout(), getResult(),
+                          /*splats=*/false)) ||
+      failed(verifyOneOf(*this, "activation", getActivation(), kActivations)));
+}
+
+LogicalResult SplitLinearOp::verify() {
+  size_t parts = getWeights().size();
+  if (parts == 0 || getResults().size() != parts ||
+      getLayouts().size() != parts ||
+      (!getBiases().empty() && getBiases().size() != parts)) {
+    return emitOpError() << "has " << parts << " weights, "
+                         << getLayouts().size() << " layouts, "
+                         << getBiases().size() << " biases and "
+                         << getResults().size() << " results";
+  }
+  for (size_t i = 0; i < parts; ++i) {
+    auto layout = cast<StringAttr>(getLayouts()[i]).getValue();
+    if (failed(verifyMatrix(*this, getX(), getWeights()[i], layout,
+                            getResults()[i], /*splats=*/false)) ||
+        (!getBiases().empty() &&
+         failed(verifyBias(*this, getBiases()[i], getResults()[i])))) {
+      return failure();
+    }
+  }
+  return verifyOneOf(*this, "activation", getActivation(), kActivations);
 }
 
 static LogicalResult verifyPacked(Operation *op, Value codes, StringRef format,

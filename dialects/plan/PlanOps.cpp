@@ -169,13 +169,31 @@ LogicalResult SegmentOp::verify() {
   if (!kind) {
     return emitOpError("packing has no 'kind'");
   }
-  bool known = llvm::StringSwitch<bool>(kind.getValue())
-                   .Cases({"raw", "panel64", "rows", "q_codes", "q_scales",
-                           "q_zero", "q_gidx"},
-                          true)
-                   .Default(false);
+  bool known =
+      llvm::StringSwitch<bool>(kind.getValue())
+          .Cases({"raw", "panel64", "panel64_joined", "panel64_interleaved",
+                  "rows", "q_codes", "q_scales", "q_zero", "q_gidx"},
+                 true)
+          .Default(false);
   if (!known) {
     return emitOpError("unknown packing ") << kind;
+  }
+  if (kind.getValue() == "panel64_joined" ||
+      kind.getValue() == "panel64_interleaved") {
+    auto parts = getPacking().getAs<ArrayAttr>("parts");
+    size_t sources = getSources() ? getSources()->size() : 0;
+    if (!parts || parts.size() != sources) {
+      return emitOpError("packing ") << kind << " needs one of 'parts' for "
+                                     << "each of its " << sources << " sources";
+    }
+    for (Attribute part : parts) {
+      auto dict = dyn_cast<DictionaryAttr>(part);
+      if (!dict || !dict.getAs<StringAttr>("layout") ||
+          !dict.getAs<IntegerAttr>("n") || !dict.getAs<IntegerAttr>("k")) {
+        return emitOpError("part ") << part << " needs layout, n and k";
+      }
+    }
+    return success();
   }
   if (kind.getValue() == "raw") {
     return success();

@@ -19,6 +19,9 @@ def Plan_SegmentOp : Plan_Op<"segment", [Symbol]> {
 
         {kind = "raw"}                                   as in the model
         {kind = "panel64", layout = "nk"|"kn", n, k, dtype}
+        {kind = "panel64_joined"|"panel64_interleaved", dtype,
+         parts = [{layout, n, k}, ...]}   one per source: their panels one part
+                                          after the other, or in turn
             [ceil(n/64)][k][64] elements of dtype, zero padded; layout is that
             of the source: [n, k] or [k, n]
         {kind = "rows", layout = "kn", n, k, dtype}      [n, k] of [k, n]

@@ -1,10 +1,9 @@
-//===- Fuse.cpp - Bias, activation and element-wise trees ------*- C++ -*-===//
+//===- Fuse.cpp - Element-wise trees ---------------------------*- C++ -*-===//
 
 #include "passes/Passes.h"
 #include "passes/graph/Matchers.h"
 
 #include "mlir/IR/IRMapping.h"
-#include "mlir/Transforms/GreedyPatternRewriteDriver.h"
 
 using namespace mlir;
 
@@ -18,61 +17,6 @@ using namespace llmc::graph;
 
 constexpr size_t kMaxInputs = 16;
 constexpr size_t kMaxInstructions = 64;
-
-/// linear x + b -> linear with bias.
-template <typename LinearT> struct FuseBias : OpRewritePattern<BinaryOp> {
-  using OpRewritePattern::OpRewritePattern;
-
-  LogicalResult matchAndRewrite(BinaryOp op,
-                                PatternRewriter &rewriter) const override {
-    if (op.getKind() != "add") {
-      return failure();
-    }
-    for (auto [left, right] :
-         {std::pair<Value, Value>{op.getLhs(), op.getRhs()},
-          {op.getRhs(), op.getLhs()}}) {
-      auto linear = left.getDefiningOp<LinearT>();
-      bool leaf =
-          isa_and_nonnull<LoadWeightOp, ConstantOp>(right.getDefiningOp());
-      if (!linear || linear.getBias() || linear.getActivation() != "none" ||
-          !linear->hasOneUse() || !leaf || rankOf(right) != 1 ||
-          getDims(left) != getDims(op.getResult()) ||
-          getDim(right, 0) != getDims(left).back()) {
-        continue;
-      }
-      rewriter.setInsertionPoint(op);
-      auto *fused = rewriter.clone(*linear.getOperation());
-      auto typed = cast<LinearT>(fused);
-      rewriter.modifyOpInPlace(typed,
-                               [&] { typed.getBiasMutable().assign(right); });
-      rewriter.replaceOp(op, typed.getResult());
-      rewriter.eraseOp(linear);
-      return success();
-    }
-    return failure();
-  }
-};
-
-/// act(linear x) -> linear with activation.
-template <typename LinearT> struct FuseActivation : OpRewritePattern<UnaryOp> {
-  using OpRewritePattern::OpRewritePattern;
-
-  LogicalResult matchAndRewrite(UnaryOp op,
-                                PatternRewriter &rewriter) const override {
-    static constexpr StringLiteral kinds[] = {
-        "relu",       "silu",    "gelu_erf", "gelu_tanh",
-        "quick_gelu", "sigmoid", "tanh"};
-    auto linear = op.getX().getDefiningOp<LinearT>();
-    if (!linear || !linear->hasOneUse() || linear.getActivation() != "none" ||
-        !llvm::is_contained(kinds, op.getKind())) {
-      return failure();
-    }
-    rewriter.modifyOpInPlace(linear,
-                             [&] { linear.setActivation(op.getKind()); });
-    rewriter.replaceOp(op, linear.getResult());
-    return success();
-  }
-};
 
 bool isElementwise(Operation *op) {
   return isa_and_nonnull<UnaryOp, BinaryOp, SelectOp, CastOp>(op) &&
@@ -196,13 +140,6 @@ struct Fuse : llmc::impl::FusePassBase<Fuse> {
   using FusePassBase::FusePassBase;
 
   void runOnOperation() override {
-    RewritePatternSet patterns(&getContext());
-    patterns.add<FuseBias<LinearOp>, FuseBias<QuantLinearOp>,
-                 FuseActivation<LinearOp>, FuseActivation<QuantLinearOp>>(
-        &getContext());
-    if (failed(applyPatternsGreedily(getOperation(), std::move(patterns)))) {
-      return signalPassFailure();
-    }
     IRRewriter rewriter(&getContext());
     for (auto entry : getOperation().getOps<func::FuncOp>()) {
       if (entry.empty()) {

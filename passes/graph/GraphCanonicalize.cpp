@@ -69,7 +69,7 @@ struct MatMulToLinear : OpRewritePattern<MatMulOp> {
     auto linear =
         createOp<LinearOp>(rewriter, op.getLoc(), getDims(op.getResult()),
                            elementOf(op.getResult()), op.getA(), stored.value,
-                           Value(), stored.transposed ? "nk" : "kn");
+                           Value(), Value(), stored.transposed ? "nk" : "kn");
     keepName(op, linear);
     rewriter.replaceOp(op, linear);
     return success();

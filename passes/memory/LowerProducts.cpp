@@ -46,12 +46,15 @@ LogicalResult EntryLowering::lowerLinear(graph::LinearOp op) {
     return failure();
   }
   SmallVector<Use> uses = {read(*x), read(*w)};
-  if (op.getBias()) {
-    FailureOr<View> bias = operand(op, op.getBias());
-    if (failed(bias)) {
+  for (Value more : {op.getResidual(), op.getBias()}) {
+    if (!more) {
+      continue;
+    }
+    FailureOr<View> view = operand(op, more);
+    if (failed(view)) {
       return failure();
     }
-    uses.push_back(read(*bias));
+    uses.push_back(read(*view));
   }
   FailureOr<View> out = result(op.getResult());
   if (failed(out)) {
@@ -60,7 +63,73 @@ LogicalResult EntryLowering::lowerLinear(graph::LinearOp op) {
   uses.push_back(write(*out));
   Numbers numbers;
   numbers.ints = {op.getBias() != nullptr, *act};
-  return launch(op, KernelId::Linear, uses, std::move(numbers));
+  return launch(op, op.getResidual() ? KernelId::LinearAdd : KernelId::Linear,
+                uses, std::move(numbers));
+}
+
+LogicalResult EntryLowering::lowerGatedLinear(graph::GatedLinearOp op) {
+  FailureOr<int64_t> act = activation(op, op.getActivation());
+  FailureOr<View> x = operand(op, op.getX());
+  if (failed(act) || failed(x)) {
+    return failure();
+  }
+  FailureOr<View> w = module.interleavedWeight(
+      op, {{module.weightOf(op.getGate()), op.getGateLayout()},
+           {module.weightOf(op.getUp()), op.getUpLayout()}});
+  if (failed(w)) {
+    return failure();
+  }
+  FailureOr<View> out = result(op.getResult());
+  if (failed(out)) {
+    return failure();
+  }
+  Numbers numbers;
+  numbers.ints = {*act};
+  return launch(op, KernelId::LinearGated, {read(*x), read(*w), write(*out)},
+                std::move(numbers));
+}
+
+LogicalResult EntryLowering::lowerSplitLinear(graph::SplitLinearOp op) {
+  FailureOr<int64_t> act = activation(op, op.getActivation());
+  FailureOr<View> x = operand(op, op.getX());
+  if (failed(act) || failed(x)) {
+    return failure();
+  }
+  SmallVector<ModuleLowering::Part> parts;
+  for (auto [weight, layout] : llvm::zip(op.getWeights(), op.getLayouts())) {
+    parts.push_back(
+        {module.weightOf(weight), cast<StringAttr>(layout).getValue()});
+  }
+  FailureOr<View> w = module.joinedWeight(op, parts);
+  if (failed(w)) {
+    return failure();
+  }
+  SmallVector<Use> uses = {read(*x), read(*w)};
+  if (!op.getBiases().empty()) {
+    SmallVector<graph::WeightOp> biases;
+    for (Value bias : op.getBiases()) {
+      biases.push_back(module.weightOf(bias));
+    }
+    FailureOr<View> bias = module.joinedVector(op, biases);
+    if (failed(bias)) {
+      return failure();
+    }
+    uses.push_back(read(*bias));
+  }
+  Numbers numbers;
+  numbers.ints = {!op.getBiases().empty(), *act,
+                  static_cast<int64_t>(op.getResults().size())};
+  for (Value part : op.getResults()) {
+    FailureOr<View> out = result(part);
+    if (failed(out)) {
+      return failure();
+    }
+    uses.push_back(write(*out));
+    numbers.ints.push_back(
+        cast<RankedTensorType>(part.getType()).getShape().back());
+    numbers.ints.push_back(0);
+  }
+  return launch(op, KernelId::LinearSplit, uses, std::move(numbers));
 }
 
 namespace {

@@ -383,6 +383,8 @@ LogicalResult EntryLowering::lowerOp(Operation *op) {
           [&](auto o) { return lowerReduction(o); })
       .Case<LayerNormOp, RmsNormOp>([&](auto o) { return lowerNorm(o); })
       .Case<LinearOp>([&](auto o) { return lowerLinear(o); })
+      .Case<GatedLinearOp>([&](auto o) { return lowerGatedLinear(o); })
+      .Case<SplitLinearOp>([&](auto o) { return lowerSplitLinear(o); })
       .Case<QuantLinearOp>([&](auto o) { return lowerQuantLinear(o); })
       .Case<QuantGatherOp>([&](auto o) { return lowerQuantGather(o); })
       .Case<MatMulOp, MatMulIntegerOp>([&](auto o) { return lowerProduct(o); })

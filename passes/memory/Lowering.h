@@ -69,6 +69,21 @@ public:
   mlir::FailureOr<View> rawWeight(mlir::Operation *user, graph::WeightOp op);
   mlir::FailureOr<View> panelWeight(mlir::Operation *user, graph::WeightOp op,
                                     llvm::StringRef layout);
+  /// One matrix of a weight that is packed together with others.
+  struct Part {
+    graph::WeightOp weight;
+    llvm::StringRef layout; // "nk" or "kn"
+  };
+  /// The outputs of the parts one after the other, each from a new panel on:
+  /// [sum of N rounded up to 64, K].
+  mlir::FailureOr<View> joinedWeight(mlir::Operation *user,
+                                     llvm::ArrayRef<Part> parts);
+  /// A panel of each part in turn: [N, K of all parts].
+  mlir::FailureOr<View> interleavedWeight(mlir::Operation *user,
+                                          llvm::ArrayRef<Part> parts);
+  /// Vectors one after the other.
+  mlir::FailureOr<View> joinedVector(mlir::Operation *user,
+                                     llvm::ArrayRef<graph::WeightOp> parts);
   /// Gives the packed table `view` a second segment with its rows one after the
   /// other (plan.segment's by_rows), if it has more than kSmallTable bytes.
   mlir::LogicalResult addRows(mlir::Operation *user, graph::WeightOp op,
@@ -128,6 +143,13 @@ private:
                                mlir::RankedTensorType type,
                                llvm::StringRef layout, graph::WeightOp weight,
                                mlir::ElementsAttr value);
+  mlir::FailureOr<View> packedTogether(mlir::Operation *user,
+                                       llvm::ArrayRef<Part> parts,
+                                       bool interleaved);
+  planir::SegmentOp segmentOf(const llvm::Twine &name, uint64_t size,
+                              mlir::DictionaryAttr packing,
+                              mlir::ArrayAttr sources,
+                              mlir::ElementsAttr value);
   mlir::FailureOr<planir::SegmentOp>
   segment(const llvm::Twine &name, uint64_t size, mlir::DictionaryAttr packing,
           graph::WeightOp source, mlir::ElementsAttr value);
@@ -177,6 +199,8 @@ private:
   mlir::LogicalResult lowerNorm(mlir::Operation *op);
   // LowerProducts.cpp
   mlir::LogicalResult lowerLinear(graph::LinearOp op);
+  mlir::LogicalResult lowerGatedLinear(graph::GatedLinearOp op);
+  mlir::LogicalResult lowerSplitLinear(graph::SplitLinearOp op);
   mlir::LogicalResult lowerQuantLinear(graph::QuantLinearOp op);
   mlir::LogicalResult lowerQuantGather(graph::QuantGatherOp op);
   mlir::LogicalResult lowerProduct(mlir::Operation *op);

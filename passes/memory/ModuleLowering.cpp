@@ -130,6 +130,13 @@ FailureOr<planir::SegmentOp> ModuleLowering::segment(const Twine &name,
     sources =
         builder.getArrayAttr({FlatSymbolRefAttr::get(source.getSymNameAttr())});
   }
+  return segmentOf(name, size, packing, sources, value);
+}
+
+planir::SegmentOp ModuleLowering::segmentOf(const Twine &name, uint64_t size,
+                                            DictionaryAttr packing,
+                                            ArrayAttr sources,
+                                            ElementsAttr value) {
   return planir::SegmentOp::create(
       builder, module.getLoc(),
       builder.getStringAttr(uniqueName("segment." + name)),
@@ -204,6 +211,108 @@ FailureOr<View> ModuleLowering::panels(Operation *user, const Twine &name,
   View view{buffer, 0, *dtype, {n, k}};
   view.panel64 = true;
   return view;
+}
+
+FailureOr<View> ModuleLowering::packedTogether(Operation *user,
+                                               ArrayRef<Part> parts,
+                                               bool interleaved) {
+  SmallVector<Attribute> sources, shapes;
+  std::string name;
+  std::optional<plan::DType> dtype;
+  int64_t outputs = 0, depth = 0;
+  for (const Part &part : parts) {
+    graph::WeightOp weight = part.weight;
+    auto type = cast<RankedTensorType>(weight.getType());
+    bool kn = part.layout == "kn";
+    int64_t n = type.getDimSize(kn ? 1 : 0), k = type.getDimSize(kn ? 0 : 1);
+    std::optional<plan::DType> element = toDType(type.getElementType());
+    if (!type.hasStaticShape() || type.getNumElements() == 0 || !element ||
+        (dtype &&
+         (*element != *dtype || k != depth || (interleaved && n != outputs)))) {
+      return user->emitOpError() << "cannot pack @" << weight.getSymName()
+                                 << " of type " << type << " with @" << name;
+    }
+    dtype = element;
+    depth = k;
+    outputs = interleaved ? n : outputs + (n + 63) / 64 * 64;
+    name += (name.empty() ? "" : "+") + weight.getSymName().str();
+    sources.push_back(FlatSymbolRefAttr::get(weight.getSymNameAttr()));
+    shapes.push_back(builder.getDictionaryAttr(
+        {builder.getNamedAttr("layout", builder.getStringAttr(part.layout)),
+         builder.getNamedAttr("n", builder.getI64IntegerAttr(n)),
+         builder.getNamedAttr("k", builder.getI64IntegerAttr(k))}));
+  }
+  auto count = static_cast<int64_t>(parts.size());
+  StringRef kind = interleaved ? "panel64_interleaved" : "panel64_joined";
+  int64_t packedDepth = interleaved ? depth * count : depth;
+  auto packing = builder.getDictionaryAttr(
+      {builder.getNamedAttr("kind", builder.getStringAttr(kind)),
+       builder.getNamedAttr("dtype", builder.getStringAttr(plan::name(*dtype))),
+       builder.getNamedAttr("parts", builder.getArrayAttr(shapes))});
+  std::string key;
+  llvm::raw_string_ostream(key) << name << ":" << packing;
+  planir::BufferOp &buffer = weightBuffers[key];
+  if (!buffer) {
+    int64_t panels = (outputs + 63) / 64;
+    auto packed = RankedTensorType::get(
+        {panels * 64, packedDepth},
+        cast<RankedTensorType>(graph::WeightOp(parts.front().weight).getType())
+            .getElementType());
+    FailureOr<uint64_t> size = staticBytes(user, packed, "a packed weight");
+    if (failed(size)) {
+      return failure();
+    }
+    buffer =
+        makeBuffer("weight." + name + ".panel64", Kind::Weight, *size, "",
+                   segmentOf(name + ".panel64", *size, packing,
+                             builder.getArrayAttr(sources), ElementsAttr()));
+  }
+  View view{buffer, 0, *dtype, {outputs, packedDepth}};
+  view.panel64 = true;
+  return view;
+}
+
+FailureOr<View> ModuleLowering::joinedWeight(Operation *user,
+                                             ArrayRef<Part> parts) {
+  return packedTogether(user, parts, /*interleaved=*/false);
+}
+
+FailureOr<View> ModuleLowering::interleavedWeight(Operation *user,
+                                                  ArrayRef<Part> parts) {
+  return packedTogether(user, parts, /*interleaved=*/true);
+}
+
+FailureOr<View> ModuleLowering::joinedVector(Operation *user,
+                                             ArrayRef<graph::WeightOp> parts) {
+  SmallVector<Attribute> sources;
+  std::string name;
+  int64_t elements = 0;
+  uint64_t bytes = 0;
+  Type element;
+  for (graph::WeightOp part : parts) {
+    auto type = cast<RankedTensorType>(part.getType());
+    FailureOr<uint64_t> size = staticBytes(user, type, "a weight");
+    if (failed(size) || (element && element != type.getElementType())) {
+      return failed(size) ? failure()
+                          : LogicalResult(user->emitOpError()
+                                          << "vectors of different types");
+    }
+    element = type.getElementType();
+    elements += type.getNumElements();
+    bytes += *size;
+    name += (name.empty() ? "" : "+") + part.getSymName().str();
+    sources.push_back(FlatSymbolRefAttr::get(part.getSymNameAttr()));
+  }
+  planir::BufferOp &buffer = weightBuffers[name + ":raw"];
+  if (!buffer) {
+    auto packing = builder.getDictionaryAttr(
+        builder.getNamedAttr("kind", builder.getStringAttr("raw")));
+    buffer =
+        makeBuffer("weight." + name, Kind::Weight, bytes, "",
+                   segmentOf(name, bytes, packing,
+                             builder.getArrayAttr(sources), ElementsAttr()));
+  }
+  return View{buffer, 0, *toDType(element), {elements}};
 }
 
 FailureOr<View> ModuleLowering::rawWeight(Operation *user, graph::WeightOp op) {

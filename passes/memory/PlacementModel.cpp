@@ -2,6 +2,7 @@
 
 #include "passes/memory/PlacementModel.h"
 
+#include "passes/memory/CutLaunch.h"
 #include "passes/memory/Layout.h"
 
 #include "llvm/ADT/STLExtras.h"
@@ -22,63 +23,9 @@ static bool alwaysStays(BufferOp buffer, const SymbolTable &symbols) {
   auto segment = symbols.lookup<planir::SegmentOp>(*buffer.getSegment());
   auto kind =
       segment ? segment.getPacking().getAs<StringAttr>("kind") : StringAttr();
-  bool isMatrix = kind && (kind == "panel64" || kind == "q_codes");
+  bool isMatrix =
+      kind && (kind.getValue().starts_with("panel64") || kind == "q_codes");
   return buffer.getSize() <= PlacementModel::kSmallWeight && !isMatrix;
-}
-
-/// Whether outputs [first, first + count) of a convolution lie together in its
-/// result, at a place known now: one image of known size. A group of channels
-/// has inputs of its own, and what is left of the last unit must not be so
-/// small that the kernel would take another way (kLeastRows of Conv.cpp).
-static bool canCutConv(ArrayRef<planir::ViewAttr> views,
-                       ArrayRef<int64_t> ints) {
-  ArrayRef<Attribute> dims = views.back().getDims().getValue();
-  auto isNumber = [](Attribute dim) { return isa<IntegerAttr>(dim); };
-  if (ints[1] != 1 || dims.size() < 2 || !llvm::all_of(dims, isNumber) ||
-      cast<IntegerAttr>(dims[0]).getInt() != 1) {
-    return false;
-  }
-  auto rest = static_cast<uint64_t>(cast<IntegerAttr>(dims[1]).getInt()) %
-              PlacementModel::kUnit;
-  return rest == 0 || rest >= 4;
-}
-
-/// Fills in how the launch could be cut. Operands of products come in the order
-/// that KernelId.h gives.
-static void describeCut(planir::LaunchOp launch, StepInfo &info,
-                        const std::vector<WeightInfo> &weights) {
-  std::optional<plan::KernelId> kernel =
-      planir::parseKernel(launch.getKernel());
-  bool isLinear = kernel == plan::KernelId::Linear;
-  bool isConv = kernel == plan::KernelId::Conv;
-  size_t usual = isLinear ? 2 : 9;
-  if ((!isLinear && !isConv && kernel != plan::KernelId::LinearQuant) ||
-      !launch.getInts() || (!isConv && launch.getInts()->size() != usual)) {
-    return;
-  }
-  SmallVector<planir::ViewAttr> views(launch.operandViews());
-  if (isConv && !canCutConv(views, *launch.getInts())) {
-    return;
-  }
-  auto outputs = dyn_cast<IntegerAttr>(views[1].getDims()[0]);
-  if (!outputs || outputs.getInt() <= 0) {
-    return;
-  }
-  auto n = static_cast<uint64_t>(outputs.getInt());
-  for (WeightUse &use : info.uses) {
-    planir::ViewAttr view = views[use.operand];
-    bool perOutput = !view.getDims().empty() && view.getDims()[0] == outputs &&
-                     use.operand != 0 && view.getOffset() == 0;
-    uint64_t size = weights[use.weight].size;
-    uint64_t rows = isLinear && use.operand == 1
-                        ? (n + PlacementModel::kUnit - 1) /
-                              PlacementModel::kUnit * PlacementModel::kUnit
-                        : n;
-    if (perOutput && size % rows == 0) {
-      use.unitBytes = size / rows * PlacementModel::kUnit;
-      info.outputs = n;
-    }
-  }
 }
 
 /// Fills in how the launch could gather by rows.

@@ -7,6 +7,7 @@
 
 #include "passes/Passes.h"
 #include "passes/memory/BudgetReport.h"
+#include "passes/memory/CutLaunch.h"
 #include "passes/memory/Layout.h"
 #include "passes/memory/Liveness.h"
 #include "passes/memory/PlacementChoice.h"
@@ -210,64 +211,6 @@ private:
     launch.setViewsAttr(builder.getArrayAttr(views));
   }
 
-  /// A launch for some outputs of a product: what has a row or element per
-  /// output is narrowed to them. `streamed` says which operands lie in slots
-  /// that hold just the piece.
-  planir::LaunchOp cut(planir::LaunchOp launch, const Piece &piece,
-                       ArrayRef<bool> streamed) {
-    std::optional<plan::KernelId> kernel =
-        planir::parseKernel(launch.getKernel());
-    bool isLinear = kernel == plan::KernelId::Linear;
-    bool isConv = kernel == plan::KernelId::Conv;
-    SmallVector<planir::ViewAttr> views(launch.operandViews());
-    auto outputs = cast<IntegerAttr>(views[1].getDims()[0]);
-    SmallVector<int64_t> ints(*launch.getInts());
-    // Operands that are whole whatever the piece: x and, of a quantized
-    // product, the block of each k.
-    size_t groups = isLinear || isConv || ints[5] == 0 ? 0 : 3 + (ints[4] != 0);
-    SmallVector<Attribute> narrowed;
-    for (auto [i, view] : llvm::enumerate(views)) {
-      bool isResult = i + 1 == views.size();
-      if (i == 0 || (groups != 0 && i == groups)) {
-        narrowed.push_back(view);
-        continue;
-      }
-      SmallVector<Attribute> dims(view.getDims().getValue());
-      int64_t offset = view.getOffset();
-      if (!isResult) {
-        uint64_t rows = view.getPanel64() ? llvm::alignTo(outputs.getInt(),
-                                                          PlacementModel::kUnit)
-                                          : outputs.getInt();
-        uint64_t bytes = *planir::boundBytes(view, {}) / rows;
-        dims[0] = builder.getI64IntegerAttr(static_cast<int64_t>(piece.count));
-        offset = streamed[i]
-                     ? 0
-                     : offset + static_cast<int64_t>(piece.first * bytes);
-      } else if (isConv) {
-        // Channels of one image lie one after the other.
-        uint64_t bytes = *planir::boundBytes(view, {}) /
-                         static_cast<uint64_t>(outputs.getInt());
-        dims[1] = builder.getI64IntegerAttr(static_cast<int64_t>(piece.count));
-        offset += static_cast<int64_t>(piece.first * bytes);
-      }
-      narrowed.push_back(planir::ViewAttr::get(
-          context, view.getBuffer(),
-          isResult && !isConv ? planir::Access::ReadWrite : view.getAccess(),
-          view.getDtype(), builder.getArrayAttr(dims), view.getPanel64(),
-          offset));
-    }
-    if (!isLinear && !isConv) {
-      ints[0] = static_cast<int64_t>(piece.count);
-    }
-    if (!isConv) {
-      ints.push_back(static_cast<int64_t>(piece.first));
-    }
-    auto copy = cast<planir::LaunchOp>(builder.clone(*launch));
-    copy.setViewsAttr(builder.getArrayAttr(narrowed));
-    copy.setIntsAttr(builder.getDenseI64ArrayAttr(ints));
-    return copy;
-  }
-
   void rewrite(const EntryInfo &entry, const StreamSchedule &plan) {
     planir::EntryOp op = entry.op;
     SmallVector<Operation *> steps;
@@ -290,7 +233,8 @@ private:
       }
       builder.setInsertionPoint(launch);
       for (uint32_t i = first; i < last; ++i) {
-        pieces.push_back(cut(launch, plan.pieces[i], streamed));
+        pieces.push_back(
+            memory::cutLaunch(builder, launch, plan.pieces[i], streamed));
       }
       launch.erase();
     }

@@ -34,6 +34,8 @@ static SmallVector<uint32_t> operandsToWriteOver(plan::KernelId kernel,
   case KernelId::ScatterND:
   case KernelId::ScatterElements:
     return {0};
+  case KernelId::LinearAdd: // the residual
+    return {2};
   default:
     return {};
   }

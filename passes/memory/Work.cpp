@@ -68,6 +68,16 @@ public:
     case KernelId::Linear:
       product(operand(0), operand(1).dtype, dim(1, 0), dim(1, 1));
       break;
+    case KernelId::LinearAdd:
+      product(operand(0), operand(1).dtype, dim(1, 0), dim(1, 1));
+      // Of the residual as much as of the result, not all that a piece is
+      // given.
+      move(2, work.rows * dim(1, 0) * bits(2) / 8 - bytes(2));
+      break;
+    case KernelId::LinearGated:
+    case KernelId::LinearSplit:
+      product(operand(0), operand(1).dtype, dim(1, 0), dim(1, 1));
+      break;
     case KernelId::LinearQuant:
       product(operand(0), integer(2) == 4 ? plan::DType::I4 : plan::DType::I8,
               static_cast<double>(integer(0)), static_cast<double>(integer(1)));
@@ -237,9 +247,10 @@ private:
     work.tasks = panels * std::max(1.0, rows / kTileRows);
     // A piece of a larger product writes its own columns of the result only.
     size_t last = launch.operands.size() - 1;
-    for (size_t i = 0; i < last; ++i) {
+    for (size_t i = 0; i < last && operand(i).access == Access::Read; ++i) {
       move(i, bytes(i));
     }
+    // If there are several results, they are of one type.
     move(last, rows * outputs * bits(last) / 8);
   }
 

@@ -355,8 +355,12 @@ checkLaunch(const Plan &plan, const Entry &entry, const EntryBounds &bounds,
       return unsafe(label(i) + ": this kernel does not know the state's " +
                     "block layout there");
     }
-    bool mayBePanels = (step.kernel == KernelId::Linear && i == 1) ||
-                       (step.kernel == KernelId::Gather && i == 0);
+    bool isProduct = step.kernel == KernelId::Linear ||
+                     step.kernel == KernelId::LinearAdd ||
+                     step.kernel == KernelId::LinearGated ||
+                     step.kernel == KernelId::LinearSplit;
+    bool mayBePanels =
+        (isProduct && i == 1) || (step.kernel == KernelId::Gather && i == 0);
     if (operand.packing == Packing::Panel64 && !mayBePanels) {
       return unsafe(label(i) + " is packed in panels, which this kernel does " +
                     "not read there");
@@ -431,12 +435,13 @@ checkLaunch(const Plan &plan, const Entry &entry, const EntryBounds &bounds,
     }
   }
 
-  if (rules.columns) {
-    TouchedRange &out = touched[rules.firstOutput];
+  for (size_t i = 0; i < rules.columns.size(); ++i) {
+    const LaunchRules::Columns &columns = rules.columns[i];
+    TouchedRange &out = touched[rules.firstOutput + i];
     out.reads = false;
-    if (rules.columns->count != rules.columns->total) {
-      out.written = writtenColumns(sizes, step.operands[rules.firstOutput],
-                                   *rules.columns);
+    if (columns.count != columns.total) {
+      out.written =
+          writtenColumns(sizes, step.operands[rules.firstOutput + i], columns);
     }
   }
 

@@ -77,6 +77,12 @@ std::string_view name(KernelId id) {
     return "lrn";
   case KernelId::Generated:
     return "generated";
+  case KernelId::LinearAdd:
+    return "linear_add";
+  case KernelId::LinearGated:
+    return "linear_gated";
+  case KernelId::LinearSplit:
+    return "linear_split";
   }
   return "unknown"; // a number outside the enumeration
 }

@@ -202,8 +202,27 @@ enum class KernelId : uint16_t {
   /// function's columns: there input i moves if its step is 1.
   /// In place: the first output over any input of its dimensions.
   Generated = 32,
+  /// Linear, and a tensor added to what the activation gives. Operands: x
+  /// [.., K], w [N, K] (as in Linear), residual [.., N], opt bias [N], -> out
+  /// [.., N]. ints: hasBias, Activation, and for a piece first, as in Linear;
+  /// residual then has all columns, as out. In place: residual.
+  LinearAdd = 33,
+  /// act(x g^T) * (x u^T) in f32: the gate of SwiGLU and its like. Operands: x
+  /// [.., K], w [N, 2K] (Panel64; each panel holds K rows of 64 outputs of g,
+  /// then K rows of the same outputs of u), -> out [.., N]. ints: Activation
+  /// (of g), and for a piece first, as in Linear.
+  LinearGated = 34,
+  /// Several products with the same x. Operands: x [.., K], w (Panel64; the
+  /// outputs of the parts one after the other, each part from a new panel on,
+  /// so that its dimension 0 is the sum of the n rounded up to 64), opt bias
+  /// (as many elements, those of the parts at the same places), -> one out
+  /// [.., Ni] per part. ints: hasBias, Activation, number of parts, then for
+  /// each part (eight at most) its n and the first column of its out that they
+  /// go to (0 and Ni
+  /// unless this is a piece; Access ReadWrite where n is not Ni).
+  LinearSplit = 35,
 };
-constexpr unsigned kNumKernels = 33;
+constexpr unsigned kNumKernels = 36;
 
 /// Values are part of the plan format: append only.
 enum class PointwiseOp : uint16_t {

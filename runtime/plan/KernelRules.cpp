@@ -28,6 +28,8 @@ bool mayWriteOver(KernelId kernel, size_t operand) {
   case KernelId::ScatterND:
   case KernelId::ScatterElements:
     return operand == 0;
+  case KernelId::LinearAdd: // the residual
+    return operand == 2;
   default:
     return false;
   }
@@ -370,6 +372,12 @@ bool LaunchRules::check() {
     return lrn();
   case KernelId::Generated:
     return generated();
+  case KernelId::LinearAdd:
+    return linearAdd();
+  case KernelId::LinearGated:
+    return linearGated();
+  case KernelId::LinearSplit:
+    return linearSplit();
   }
   return fail("unknown kernel"); // fails closed on a new one
 }

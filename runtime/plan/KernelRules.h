@@ -37,13 +37,13 @@ public:
   size_t firstOutput = 0;
   /// StridedCopy: bytes of the output that are written.
   std::optional<ByteRange> copied;
-  /// Linear, LinearQuant: a launch that writes only some columns of its result.
+  /// The products: which columns of its results a launch writes, in order.
   struct Columns {
     uint64_t first = 0;
     uint64_t count = 0;
     uint64_t total = 0;
   };
-  std::optional<Columns> columns;
+  std::vector<Columns> columns;
 
 private:
   bool fail(std::string text);
@@ -107,6 +107,12 @@ private:
 
   bool pointwise();
   bool linear();
+  /// What x, w (`depth` rows of a panel for each feature of x) and a result
+  /// have in common in all products of panels.
+  bool panelProduct(size_t out, int64_t depth);
+  bool linearAdd();
+  bool linearGated();
+  bool linearSplit();
   bool linearQuant();
   bool matMul(bool integer);
   bool dynamicQuantize();

@@ -20,8 +20,26 @@ bool LaunchRules::columnsOf(size_t out, int64_t count, size_t usual) {
                "the piece does not lie in the result's columns")) {
     return false;
   }
-  columns = {uint64_t(first), uint64_t(count), uint64_t(total.upper)};
+  columns = {{uint64_t(first), uint64_t(count), uint64_t(total.upper)}};
   return true;
+}
+
+bool LaunchRules::panelProduct(size_t out, int64_t depth) {
+  if (!minRank(0, 1) || !isRank(1, 2) || !minRank(out, 1) || !isFloat(0) ||
+      !isFloat(out) || !oneOf(1, {DType::F32, DType::F16, DType::BF16}) ||
+      !require(step.operands[1].packing == Packing::Panel64,
+               "the weight is not packed in panels")) {
+    return false;
+  }
+  Interval features = dim(0, rank(0) - 1), rows = dim(1, 1);
+  int64_t wanted;
+  bool overflow = __builtin_mul_overflow(features.upper, depth, &wanted);
+  int64_t inputs = product(0, 0, rank(0) - 1);
+  return require(!overflow && features.lower == features.upper &&
+                     rows.lower == rows.upper && rows.upper == wanted,
+                 "the weight's depth does not fit the input's last dim") &&
+         require(inputs >= 0 && inputs == product(out, 0, rank(out) - 1),
+                 "rows of input and result differ");
 }
 
 bool LaunchRules::linear() {
@@ -42,6 +60,60 @@ bool LaunchRules::linear() {
          require(rows >= 0 && rows == product(out, 0, rank(out) - 1),
                  "rows of input and result differ") &&
          (!hasBias || (isFloat(2) && hasElements(2, upper(1, 0))));
+}
+
+bool LaunchRules::linearAdd() {
+  if ((step.ints.size() != 3 && !ints(2)) || !flag(0) || !activationInt(1)) {
+    return false;
+  }
+  bool hasBias = step.ints[0] != 0;
+  size_t out = hasBias ? 4 : 3;
+  return operands(out, 1) && panelProduct(out, 1) && isFloat(2) &&
+         sameShape(2, out) && columnsOf(out, upper(1, 0), 2) &&
+         (!hasBias || (isFloat(3) && hasElements(3, upper(1, 0))));
+}
+
+bool LaunchRules::linearGated() {
+  return (step.ints.size() == 2 || ints(1)) && activationInt(0) &&
+         operands(2, 1) && panelProduct(2, 2) && columnsOf(2, upper(1, 0), 1);
+}
+
+bool LaunchRules::linearSplit() {
+  constexpr int64_t kPanel = 64;
+  if (!require(step.ints.size() >= 5, "expected the numbers of a part") ||
+      !flag(0) || !activationInt(1)) {
+    return false;
+  }
+  bool hasBias = step.ints[0] != 0;
+  size_t first = hasBias ? 3 : 2;
+  uint64_t parts = static_cast<uint64_t>(step.ints[2]);
+  constexpr uint64_t kMostParts = 8; // of the kernel
+  if (!require(parts > 0 && parts <= kMostParts &&
+                   step.ints.size() == 3 + 2 * parts,
+               "the number of parts and their numbers do not agree") ||
+      !operands(first, parts)) {
+    return false;
+  }
+  int64_t outputs = 0;
+  for (size_t i = 0; i < parts; ++i) {
+    int64_t n = step.ints[3 + 2 * i], column = step.ints[4 + 2 * i];
+    if (!panelProduct(first + i, 1)) {
+      return false;
+    }
+    Interval total = dim(first + i, rank(first + i) - 1);
+    if (!require(total.lower == total.upper && n > 0 && column >= 0 &&
+                     column <= total.upper && n <= total.upper - column,
+                 "a part does not lie in the columns of its result") ||
+        !require(!__builtin_add_overflow(
+                     outputs, (n - 1) / kPanel * kPanel + kPanel, &outputs),
+                 "the parts overflow")) {
+      return false;
+    }
+    columns.push_back({uint64_t(column), uint64_t(n), uint64_t(total.upper)});
+  }
+  return require(upper(1, 0) == outputs && dim(1, 0).lower == outputs,
+                 "the weight does not have the outputs of the parts") &&
+         (!hasBias || (isFloat(2) && hasElements(2, outputs)));
 }
 
 bool LaunchRules::linearQuant() {

@@ -18,9 +18,10 @@ context is 2,048; where a budget does not hold that it is 256, and the table say
     prefill     512 tokens in one chunk at 50 %: >= 90 % of max(compute, link); compute is the
                 unbounded plan's time, link its bytes at the measured rate
 
-`llmc probe` (its disk: the weights file itself) runs before and after each figure; where the two
-differ by more than 10 % in what bounds the figure (the disk if that is the link, else memory) it is
-taken again (--attempts), and what stays noisy is shown but not counted.
+`llmc probe` (its disk: the weights file itself) runs before and after each figure, and bench measures
+the disk once more in between; where these differ by more than 10 % in what bounds the figure (the disk
+if that is the link, else memory) it is taken again (--attempts), and what stays noisy is shown but not
+counted.
 """
 
 import argparse
@@ -145,14 +146,25 @@ class Bench:
         if "bits" in parts:
             row.update(self.bits(plan, budget, reference))
         if "speed" in parts:
-            speed, last = self.median(plan, "decode_tokens_per_second")
-            link = last["link_bytes_per_second"]
+            reports = [self.bench(plan) for _ in range(self.options.runs)]
+            speed = statistics.median(r["decode_tokens_per_second"] for r in reports)
+            link = statistics.median(r["link_bytes_per_second"] for r in reports)
             row["tokens_per_second"] = speed
             row["link_bytes_per_second"] = link
-            row["of_link"] = last["streamed_bytes_per_token"] * speed / link if link else None
+            row["between"] = {"disk": link} if link else {}
+            # Each run against the link as it was in the same call.
+            shares = [
+                r["streamed_bytes_per_token"]
+                * r["decode_tokens_per_second"]
+                / r["link_bytes_per_second"]
+                for r in reports
+                if r["link_bytes_per_second"]
+            ]
+            row["of_link"] = statistics.median(shares) if shares else None
             row["predicted_over_measured"] = row["predicted_tokens_per_second"] / speed
             row["rss_above_budget"] = max(
-                last["peak_rss_bytes"] - budget, row.get("rss_above_budget", -budget)
+                max(r["peak_rss_bytes"] for r in reports) - budget,
+                row.get("rss_above_budget", -budget),
             )
         if "naive" in parts:
             more = ("--policy", "naive")
@@ -295,7 +307,8 @@ HEAD = """| model | budget | streamed | same bits | RSS over | cgroup over | tok
 def shown(row):
     noisy = " (noisy)" if row.get("noisy") else ""
     if row["part"] != "budget":
-        figures = {k: v for k, v in row.items() if k not in ("model", "part", "probes", "noisy")}
+        hidden = ("model", "part", "probes", "between", "noisy")
+        figures = {k: v for k, v in row.items() if k not in hidden}
         words = ", ".join(
             f"{k} {v:.3f}" if isinstance(v, float) else f"{k} {v}" for k, v in figures.items()
         )

@@ -158,13 +158,21 @@ class Probes:
 
     def figure(self, take, names=("memory", "disk")):
         """take(profile) gives a row; again while the probes around it differ in `names` (or what
-        that makes of the row). What stays noisy says so."""
+        that makes of the row), or from what the row itself says it saw in between (`between`, rates
+        by the probes' names). What stays noisy says so."""
         for _ in range(self.attempts):
             before = self.last if self.last and time.monotonic() - self.taken < 10 else self.now()
             row = take(self.profile)
             after = self.now()
             row["probes"] = [before, after]
-            row["noisy"] = not steady(before, after, names(row) if callable(names) else names)
+            wanted = names(row) if callable(names) else names
+            seen = row.get("between", {})
+            inside = [name for name in wanted if name in seen]
+            row["noisy"] = not (
+                steady(before, after, wanted)
+                and steady(before, seen, inside)
+                and steady(seen, after, inside)
+            )
             if not row["noisy"]:
                 break
         return row

@@ -6,10 +6,15 @@
 //===----------------------------------------------------------------------===//
 
 #include "core_swap_plans.h"
+#include "io_support.h"
 
 #include "runtime/core/Session.h"
 
+#include <atomic>
 #include <cerrno>
+#include <chrono>
+#include <random>
+#include <thread>
 #include <unistd.h>
 
 using namespace llmc;
@@ -113,6 +118,73 @@ TEST(CoreSwap, FailedWritesAreErrorsAndTheNextRunIsGood) {
           << failed[0];
       EXPECT_EQ(rowsOf(**session, 90, 10, nullptr), want);
     }
+  }
+}
+
+// The weights are resident, so after the load all reads are of the spill file.
+TEST(CoreSwap, EveryReadThatFailsIsAnErrorAndTheNextRunIsGood) {
+  TemporaryFolder folder;
+  auto resident = Session::load(writeModel(folder, false), {});
+  ASSERT_TRUE(resident) << resident.error().message;
+  const auto want = rowsOf(**resident, 90, 10, nullptr);
+  const std::string path = writeModel(folder, true);
+  for (io::Method method : {io::Method::Cached, io::Method::Buffered}) {
+    for (bool poison : {false, true}) {
+      auto failNext = std::make_shared<std::atomic<int>>(0);
+      SessionOptions how;
+      how.poison = poison;
+      how.io.method = method;
+      how.io.wrap = test::withFaults([=](uint64_t, io::ReadRequest &) {
+        return *failNext != 0 && --*failNext == 0 ? EIO : 0;
+      });
+      auto session = Session::load(path, how);
+      ASSERT_TRUE(session) << session.error().message;
+      // One read in each of eleven runs: the prompt and ten tokens.
+      for (int fail = 1; fail <= 11; ++fail) {
+        *failNext = fail;
+        std::vector<std::string> failed;
+        rowsOf(**session, 90, 10, &failed);
+        ASSERT_EQ(*failNext, 0) << "there is no read " << fail;
+        ASSERT_EQ(failed.size(), 1u) << "read " << fail;
+        for (const char *part :
+             {"(spill file)", "cannot read at byte", "errno 5"}) {
+          EXPECT_NE(failed[0].find(part), std::string::npos) << failed[0];
+        }
+        EXPECT_EQ(rowsOf(**session, 90, 10, nullptr), want);
+      }
+    }
+  }
+}
+
+TEST(CoreSwap, SlowShortAndInterruptedReadsChangeNothing) {
+  TemporaryFolder folder;
+  auto resident = Session::load(writeModel(folder, false), {});
+  ASSERT_TRUE(resident) << resident.error().message;
+  const auto want = rowsOf(**resident, 150, 30, nullptr);
+  const std::string path = writeModel(folder, true);
+  for (io::Method method : {io::Method::Cached, io::Method::Buffered}) {
+    auto random = std::make_shared<std::mt19937>(7);
+    auto disturbed = std::make_shared<std::atomic<int>>(0);
+    SessionOptions how;
+    how.io.method = method;
+    how.io.wrap = test::withFaults([=](uint64_t, io::ReadRequest &request) {
+      const uint32_t kind = (*random)() % 4;
+      *disturbed += kind != 3;
+      if (kind == 0) {
+        return EINTR;
+      }
+      if (kind == 1) {
+        request.bytes = 1 + (*random)() % request.bytes;
+      } else if (kind == 2) {
+        std::this_thread::sleep_for(
+            std::chrono::microseconds((*random)() % 300));
+      }
+      return 0;
+    });
+    auto session = Session::load(path, how);
+    ASSERT_TRUE(session) << session.error().message;
+    EXPECT_EQ(rowsOf(**session, 150, 30, nullptr), want);
+    EXPECT_GT(*disturbed, 20);
   }
 }
 

@@ -213,7 +213,7 @@ TEST(PlanFile, SaysWhatIsWrong) {
   expectError(encodePlan(plan), ErrorCode::PlanMalformed, "out of range");
   plan = samplePlan();
   plan.entries[0].steps[0].kernel = KernelId(1000);
-  expectError(encodePlan(plan), ErrorCode::PlanMalformed, "kernel 1000 of 33");
+  expectError(encodePlan(plan), ErrorCode::PlanMalformed, "kernel 1000 of 36");
 }
 
 TEST(PlanFile, FilesRoundTripAndErrorsNameThem) {

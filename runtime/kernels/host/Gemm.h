@@ -290,64 +290,6 @@ LLMC_INLINE void pairsTile(int64_t rows, const BFloat *x, int64_t ldx,
 }
 #endif
 
-/// tile[r][0..64) = sum over k of x[row + r][k] * w[k][0..64) for r < rows (at
-/// most kTileRows). x [.., depth] is of any float type.
-template <class T>
-LLMC_INLINE void panelProduct(const Tensor &x, int64_t row, int64_t rows,
-                              int64_t depth, const T *w, float *tile,
-                              GemmScratch &scratch) {
-  bool few = rows <= kRowBlock;
-  int64_t block = few ? kDepthBlockFew : kDepthBlock;
-  std::memset(tile, 0, rows * kPanel * sizeof(float));
-#if defined(__AVX512BF16__)
-  if constexpr (std::is_same_v<T, BFloat>) {
-    if (x.dtype == DType::BF16) {
-      const BFloat *from = data<const BFloat>(x) + row * depth;
-      if (few) {
-        withRows(rows, [&](auto some) LLMC_INLINE_LAMBDA {
-          pairsFromPanel<decltype(some)::value>(from, depth, w, depth, tile);
-        });
-        return;
-      }
-      auto *xs = reinterpret_cast<BFloat *>(scratch.x);
-      auto *pairs = reinterpret_cast<BFloat *>(scratch.w);
-      for (int64_t k = 0; k < depth; k += block) {
-        int64_t count = minimum(block, depth - k);
-        int64_t ldx = packPairRows(from + k, depth, rows, count, xs);
-        packPairs(w + k * kPanel, count, pairs);
-        pairsTile(rows, xs, ldx, pairs, count, tile);
-      }
-      return;
-    }
-  }
-#endif
-  for (int64_t k = 0; k < depth; k += block) {
-    int64_t count = minimum(block, depth - k);
-    const float *xk;
-    int64_t ldx;
-    if (x.dtype == DType::F32) {
-      xk = data<const float>(x) + row * depth + k;
-      ldx = depth;
-    } else {
-      for (int64_t r = 0; r < rows; ++r) {
-        toFloats(x.dtype, x.data, (row + r) * depth + k, scratch.x + r * count,
-                 count);
-      }
-      xk = scratch.x;
-      ldx = count;
-    }
-    const T *wk = w + k * kPanel;
-    if constexpr (std::is_same_v<T, float>) {
-      gemmTile(rows, xk, ldx, wk, count, tile);
-    } else if (few) {
-      gemmTile(rows, xk, ldx, wk, count, tile);
-    } else {
-      toFloats(wk, scratch.w, count * kPanel);
-      gemmTile(rows, xk, ldx, scratch.w, count, tile);
-    }
-  }
-}
-
 } // namespace llmc::kernels::LLMC_ISA_NS
 
 #endif // LLMC_RUNTIME_KERNELS_HOST_GEMM_H

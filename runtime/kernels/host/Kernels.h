@@ -20,6 +20,9 @@ namespace llmc::kernels {
 #define LLMC_PER_ISA_KERNELS(KERNEL)                                           \
   KERNEL(Pointwise, pointwise)                                                 \
   KERNEL(Linear, linear)                                                       \
+  KERNEL(LinearAdd, linearAdd)                                                 \
+  KERNEL(LinearGated, linearGated)                                             \
+  KERNEL(LinearSplit, linearSplit)                                             \
   KERNEL(LinearQuant, linearQuant)                                             \
   KERNEL(MatMul, matMul)                                                       \
   KERNEL(MatMulInteger, matMulInteger)                                         \

@@ -1,31 +1,5 @@
 // RUN: llmc-opt %s --fuse | FileCheck %s
 
-graph.weight @w : tensor<32x16xf32> {file = "", offset = 0 : i64, length = 2048 : i64, hash = "00"}
-graph.weight @b : tensor<32xf32> {file = "", offset = 0 : i64, length = 128 : i64, hash = "01"}
-
-// CHECK-LABEL: func.func @bias_activation
-func.func @bias_activation(%x: tensor<3x16xf32>) -> tensor<3x32xf32> {
-  // CHECK: %[[L:.*]] = graph.linear %arg0, %{{.*}} bias(%{{.*}} : tensor<32xf32>) {activation = "gelu_tanh", weight_layout = "nk"}
-  // CHECK-NEXT: return %[[L]]
-  %w = graph.load_weight @w : tensor<32x16xf32>
-  %b = graph.load_weight @b : tensor<32xf32>
-  %0 = graph.linear %x, %w {weight_layout = "nk"} : tensor<3x16xf32>, tensor<32x16xf32> -> tensor<3x32xf32>
-  %1 = graph.binary "add" %b, %0 : (tensor<32xf32>, tensor<3x32xf32>) -> tensor<3x32xf32>
-  %2 = graph.unary "gelu_tanh" %1 : tensor<3x32xf32> -> tensor<3x32xf32>
-  return %2 : tensor<3x32xf32>
-}
-
-// The product is read twice: it keeps its own value.
-// CHECK-LABEL: func.func @shared_product
-func.func @shared_product(%x: tensor<3x16xf32>) -> (tensor<3x32xf32>, tensor<3x32xf32>) {
-  // CHECK: graph.linear %arg0, %{{.*}} {weight_layout = "nk"}
-  // CHECK: graph.unary "relu"
-  %w = graph.load_weight @w : tensor<32x16xf32>
-  %0 = graph.linear %x, %w {weight_layout = "nk"} : tensor<3x16xf32>, tensor<32x16xf32> -> tensor<3x32xf32>
-  %1 = graph.unary "relu" %0 : tensor<3x32xf32> -> tensor<3x32xf32>
-  return %0, %1 : tensor<3x32xf32>, tensor<3x32xf32>
-}
-
 // A tree with a constant inside and an operand that broadcasts.
 // CHECK-LABEL: func.func @tree
 func.func @tree(%x: tensor<?x8xf32> {graph.dims = ["seq", 8]}, %y: tensor<8xf32>) -> tensor<?x8xf32> {

@@ -8,11 +8,12 @@
 // CHECK-SAME: -> (tensor<1x1x{{[0-9]+}}xf32> {graph.port = {name = "{{.*}}", role = "logits"}})
 // CHECK: graph.gather
 // CHECK: graph.rms_norm
-// CHECK: graph.linear
+// CHECK: graph.split_linear
 // CHECK: graph.rope
 // CHECK: graph.kv_append
 // CHECK: graph.attention {{.*}} {causal = true, {{.*}}q_layout = "bshd", {{.*}}total = "past + seq", window = 0 : i64} {{.*}} !graph.cache, !graph.cache
-// CHECK: graph.linear {{.*}} {activation = "silu"
+// CHECK: graph.linear {{.*}} residual(
+// CHECK: graph.gated_linear {{.*}} {activation = "silu"
 // The last layer's query, and all that follows, is one row.
 // CHECK: graph.slice {{.*}} ["0", "seq - 1", "0"]
 // CHECK: graph.attention {{.*}} -> tensor<1x1x{{[0-9]+}}x{{[0-9]+}}xf32>
