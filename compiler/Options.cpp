@@ -45,6 +45,7 @@ std::string CompileOptions::str() const {
   out += quantize == Quantize::Int8 ? " --quantize int8" : " --quantize none";
   out += policy == Policy::Naive ? " --policy naive" : " --policy planned";
   out += reorder ? "" : " --order model";
+  out += fusion ? "" : " --fusion off";
   out += inPlace ? "" : " --in-place off";
   out += swap ? "" : " --swap off";
   out += codegen ? "" : " --codegen off";

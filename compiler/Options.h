@@ -70,6 +70,7 @@ struct CompileOptions {
   Quantize quantize = Quantize::None;
   Policy policy = Policy::Planned;
   bool reorder = true; // false: steps stay in the model's own order
+  bool fusion = true;  // false: norms, rotations, sums apart, as in the model
   bool inPlace = true; // false: every value has a buffer of its own
   bool swap = true;    // false: activations stay from first use to last
   Emit emit = Emit::Plan;

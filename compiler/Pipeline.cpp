@@ -125,6 +125,7 @@ Result<Scheduled> schedule(mlir::MLIRContext &context,
   graphOptions.kvWindow = options.kvWindow;
   graphOptions.kvSink = options.kvSink;
   graphOptions.allLogits = options.allLogits;
+  graphOptions.fusion = options.fusion;
   graphOptions.quantize = options.quantize == Quantize::Int8 ? "int8" : "none";
   auto failed = [&](auto build, const char *stage) -> std::optional<Error> {
     if (mlir::succeeded(runPasses(module, record, build)) || reached()) {
@@ -256,6 +257,8 @@ Result<Placed> place(mlir::ModuleOp module, const import::ModelInfo &info,
       prediction.overheadSeconds = cost->overheadSeconds;
       prediction.linkSeconds = cost->run.linkSeconds;
       prediction.stallSeconds = cost->run.stallSeconds;
+      prediction.activationBytes = cost->activationBytes;
+      prediction.launches = cost->launches;
     }
   }
   out.plan.producer = "llmc " LLMC_VERSION;

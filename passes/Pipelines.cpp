@@ -20,12 +20,14 @@ void buildGraphPipeline(OpPassManager &pm,
 
   // Norms first: they read their input once, so that afterwards the residual
   // stream has few readers and slices can move up through it.
-  pm.addPass(createRecoverNormsPass());
-  pm.addPass(createRecoverActivationsPass());
+  if (options.fusion) {
+    pm.addPass(createRecoverNormsPass());
+    pm.addPass(createRecoverActivationsPass());
 
-  // Rotary embeddings before attention, so that attention can take them along
-  // into the layout of the projections.
-  pm.addPass(createRecoverRopePass());
+    // Rotary embeddings before attention, so that attention can take them along
+    // into the layout of the projections.
+    pm.addPass(createRecoverRopePass());
+  }
   pm.addPass(createRecoverAttentionPass());
   pm.addPass(createGraphCanonicalizePass());
   pm.addPass(createGraphCSEPass());
@@ -57,9 +59,11 @@ void buildGraphPipeline(OpPassManager &pm,
   pm.addPass(createGraphCanonicalizePass());
   pm.addPass(createGraphCSEPass());
   // Products first: what they take up is no element-wise op any more.
-  pm.addPass(createFuseProductsPass());
-  pm.addPass(createFusePass());
-  pm.addPass(createGraphCSEPass());
+  if (options.fusion) {
+    pm.addPass(createFuseProductsPass());
+    pm.addPass(createFusePass());
+    pm.addPass(createGraphCSEPass());
+  }
 
   // The phase ends: what the lowering relies on, in one place.
   pm.addPass(createVerifyGraphPass());

@@ -36,6 +36,11 @@ struct GraphPipelineOptions
       *this, "all-logits",
       llvm::cl::desc("Keep the logits of every position, not only the last"),
       llvm::cl::init(false)};
+  Option<bool> fusion{
+      *this, "fusion",
+      llvm::cl::desc("Norms, activations, rotations, biases and element-wise "
+                     "trees as one op each"),
+      llvm::cl::init(true)};
   Option<std::string> quantize{*this, "quantize",
                                llvm::cl::desc("none or int8"),
                                llvm::cl::init("none")};

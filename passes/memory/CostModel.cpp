@@ -280,6 +280,8 @@ CostModel::cost(planir::EntryOp entry,
       list.push_back(SimulatedStep::work(Stream::Copy, step.seconds));
     } else if (isa<planir::LaunchOp, planir::SwapOutOp>(op)) {
       list.push_back(SimulatedStep::work(Stream::Compute, step.seconds));
+      out.activationBytes += step.work.warmBytes;
+      out.launches += isa<planir::LaunchOp>(op);
       (step.bound == Bound::Compute  ? out.computeBoundSeconds
        : step.bound == Bound::Memory ? out.memoryBoundSeconds
                                      : out.overheadSeconds) += step.seconds;

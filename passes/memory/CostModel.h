@@ -50,6 +50,10 @@ struct EntryCost {
   double memoryBoundSeconds = 0;
   double overheadSeconds = 0;
   uint64_t copiedBytes = 0;
+  /// That the launches read and write of activations, each access counted, and
+  /// how many launches there are.
+  double activationBytes = 0;
+  uint64_t launches = 0;
 
   /// "link" if the copies take longer than the launches, else what most of the
   /// launches' time goes to: "compute", "memory" or "overhead".

@@ -292,6 +292,8 @@ predictionsJson(const Plan &plan, const std::vector<Prediction> &predictions) {
          {"overhead_seconds", p.overheadSeconds},
          {"link_seconds", p.linkSeconds},
          {"stall_seconds", p.stallSeconds},
+         {"activation_bytes_moved", static_cast<uint64_t>(p.activationBytes)},
+         {"launches", p.launches},
          {"more_budget_bytes", p.moreBytes},
          {"more_budget_seconds", more ? Json(p.moreSeconds) : Json(nullptr)},
          {"more_budget_tokens_per_second",

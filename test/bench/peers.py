@@ -11,7 +11,7 @@ The peers run in a virtual environment of their own (--venv, LLMC_PEERS), made b
 
 Same weights and precision (peer_files.py converts them), same prompt and number of tokens, context
 256, two threads, in the same kind of cgroup, with every file synced and dropped from the page cache.
-llmc gets the cgroup's limit less 64 MiB as --vram. llama.cpp maps the file (mmap), its own way for
+llmc gets the cgroup's limit less 64 MiB (--above) as --vram. llama.cpp maps the file (mmap), its own way for
 models larger than memory. accelerate offloads to disk what does not fit max_memory; several such
 bounds are tried, the best counts, and what the kernel kills is said. Targets: at least 3 x llama.cpp,
 6 x accelerate.
@@ -71,7 +71,7 @@ class Contest:
     def llmc(self, limit):
         plan = self.folder / "peers.plan"
         settings = ("-o", plan, "--ctx", CONTEXT, "--hardware", self.probes.profile)
-        self.tool.good("compile", self.model, "--vram", limit - ABOVE_BUDGET, *settings, timeout=1800)
+        self.tool.good("compile", self.model, "--vram", limit - self.options.above, *settings, timeout=1800)
         runner = self.tool.path.with_name("llmc-run")
         generate = ("generate", plan, "--tokens", self.tokens, "-n", self.options.generate)
         command = [runner, *generate, "--threads", self.options.threads, "--json"]
@@ -156,6 +156,8 @@ def main():
     parser.add_argument("--only", action="append", choices=MODELS)
     parser.add_argument("--peer", action="append", choices=TARGETS)
     parser.add_argument("--percent", default="50,70")
+    above = {"type": lambda mib: int(mib) << 20, "default": ABOVE_BUDGET, "metavar": "MIB"}
+    parser.add_argument("--above", **above, help="what the cgroup has beyond llmc's budget")
     parser.add_argument("--generate", type=int, default=8)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--attempts", type=int, default=2)

@@ -22,8 +22,8 @@ from recovered_reference import RecoveredGraph, parse_type  # noqa: E402
 from suite import Failure, Skip, Suite, parser  # noqa: E402
 
 CLOSE, LOOSE = 1e-4, 5e-1
-TOLD = ("linear", "quant_linear", "rms_norm", "layer_norm", "rope", "attention", "kv_append",
-        "kv_read", "matmul", "fused")
+TOLD = ("linear", "gated_linear", "split_linear", "quant_linear", "rms_norm", "layer_norm", "rope",
+        "attention", "kv_append", "kv_read", "matmul", "fused")
 
 
 def load(tool, model, options):

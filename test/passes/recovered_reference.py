@@ -18,13 +18,36 @@ def activate(y, a):
     return y if kind == "none" else UNARY[kind](y)
 
 
+def product(x, weight, layout):
+    w = weight.astype(np.float32)
+    return x.astype(np.float32) @ (w if layout == "kn" else w.T)
+
+
 def linear(g, x, a, types, dims):
-    w = x[1].astype(np.float32)
-    w = w if a["weight_layout"] == "kn" else w.T
-    y = x[0].astype(np.float32) @ w
-    if len(x) > 2:
-        y = y + x[2].astype(np.float32)
-    return activate(y, a).astype(np_type(types[0][1]))
+    y, w, bias, residual = Segments(x, a, 4).values
+    y = product(y, w, a["weight_layout"])
+    if bias is not None:
+        y = y + bias.astype(np.float32)
+    y = activate(y, a)
+    if residual is not None:
+        y = y + residual.astype(np.float32)
+    return y.astype(np_type(types[0][1]))
+
+
+def gated_linear(g, x, a, types, dims):
+    y = activate(product(x[0], x[1], a["gate_layout"]), a)
+    return (y * product(x[0], x[2], a["up_layout"])).astype(np_type(types[0][1]))
+
+
+def split_linear(g, x, a, types, dims):
+    parts = len(a["layouts"])
+    results = []
+    for i, layout in enumerate(a["layouts"]):
+        y = product(x[0], x[1 + i], layout)
+        if len(x) > 1 + parts:
+            y = y + x[1 + parts + i].astype(np.float32)
+        results.append(activate(y, a).astype(np_type(types[i][1])))
+    return tuple(results)
 
 
 def int8_table(a, w):
@@ -119,7 +142,7 @@ def kv_read(g, x, a, types, dims):
     return x[0]
 
 
-for function in (linear, quant_linear, quant_gather, gather, fused, kv_append, kv_read):
+for function in (linear, gated_linear, split_linear, quant_linear, quant_gather, gather, fused, kv_append, kv_read):
     setattr(Ops, function.__name__, staticmethod(function))
 
 

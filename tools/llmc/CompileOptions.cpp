@@ -89,6 +89,11 @@ void addPlanningFlags(CLI::App &app, CompileFlags &flags) {
                  "say which are, and why")
       ->check(CLI::IsMember({"on", "off", "explain"}))
       ->capture_default_str();
+  app.add_option("--fusion", flags.fusion,
+                 "off: norms, rotations, biases and element-wise operators "
+                 "stay the model's own, for comparison")
+      ->check(CLI::IsMember({"on", "off"}))
+      ->capture_default_str();
   app.add_option("--in-place", flags.inPlace,
                  "off: every value gets a buffer of its own, for comparison")
       ->check(CLI::IsMember({"on", "off"}))
@@ -216,6 +221,7 @@ Result<CompileOptions> toOptions(const CompileFlags &flags) {
   out.quantize = flags.quantize == "int8" ? Quantize::Int8 : Quantize::None;
   out.policy = flags.policy == "naive" ? Policy::Naive : Policy::Planned;
   out.reorder = flags.order == "planned";
+  out.fusion = flags.fusion == "on";
   out.inPlace = flags.inPlace == "on";
   out.swap = flags.swap == "on";
   out.emit = flags.emit == "exe"       ? Emit::Exe

@@ -26,6 +26,7 @@ struct CompileFlags {
   std::string quantize = "none";
   std::string policy = "planned";
   std::string order = "planned";
+  std::string fusion = "on";
   std::string inPlace = "on";
   std::string codegen = "on";
   std::string swap = "on";
