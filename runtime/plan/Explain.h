@@ -53,14 +53,14 @@ struct Prediction {
   double overheadSeconds = 0; // launches too small to be bound by either
   double linkSeconds = 0;     // copies
   double stallSeconds = 0;
-  /// What launches read and write of activations (each access counted; not
-  /// weights, constants and states), and their number.
-  double activationBytes = 0;
-  uint64_t launches = 0;
   /// With so many bytes more of budget the entry would take moreSeconds. 0:
   /// there is nothing to gain, all weights stay.
   uint64_t moreBytes = 0;
   double moreSeconds = 0;
+  /// What launches read and write of activations (each access counted; not
+  /// weights, constants and states), and their number.
+  double activationBytes = 0;
+  uint64_t launches = 0;
 };
 
 /// What stays, what streams, what bounds the entries and, with the predictions

@@ -102,6 +102,12 @@ std::optional<size_t> inputsOf(const Step &step) {
                : size_t(step.ints[1]);
   case KernelId::Linear:
     return 2 + flag(0);
+  case KernelId::LinearAdd:
+    return 3 + flag(0);
+  case KernelId::LinearGated:
+    return 2;
+  case KernelId::LinearSplit:
+    return 2 + flag(0);
   case KernelId::LinearQuant:
     return 3 + flag(4) + flag(5) + flag(6);
   case KernelId::MatMulInteger:
@@ -148,10 +154,19 @@ std::optional<size_t> inputsOf(const Step &step) {
   }
 }
 
-size_t resultsOf(KernelId kernel) {
-  return kernel == KernelId::DynamicQuantizeLinear ? 3
-         : kernel == KernelId::TopK                ? 2
-                                                   : 1;
+size_t resultsOf(const Step &step) {
+  switch (step.kernel) {
+  case KernelId::DynamicQuantizeLinear:
+    return 3;
+  case KernelId::TopK:
+    return 2;
+  case KernelId::LinearSplit: // one per part, which the kernel compares
+    return step.ints.size() < 3 || step.ints[2] < 1 || step.ints[2] > 8
+               ? 9
+               : size_t(step.ints[2]);
+  default:
+    return 1;
+  }
 }
 
 bool overwrites(KernelId kernel, size_t operand) {
@@ -160,7 +175,8 @@ bool overwrites(KernelId kernel, size_t operand) {
       KernelId::Rope,    KernelId::Attention, KernelId::CumSum,
       KernelId::Cast,    KernelId::ScatterND, KernelId::ScatterElements};
   return kernel == KernelId::Pointwise || kernel == KernelId::Generated ||
-         (operand == 0 && first.count(kernel) != 0);
+         (operand == 0 && first.count(kernel) != 0) ||
+         (operand == 2 && kernel == KernelId::LinearAdd);
 }
 
 class Simulation {
@@ -886,7 +902,7 @@ bool Simulation::pieces(size_t i, std::vector<Piece> &out) const {
       step.operands.size() != *inputs + 1) {
     return false; // the kernel compares them
   }
-  if (inputs && step.operands.size() < *inputs + resultsOf(step.kernel)) {
+  if (inputs && step.operands.size() < *inputs + resultsOf(step)) {
     harm("the kernel takes operands that are not there", stepName(i));
   }
   switch (step.kernel) {
@@ -907,7 +923,7 @@ bool Simulation::pieces(size_t i, std::vector<Piece> &out) const {
   for (size_t o = 0; o < step.operands.size(); ++o) {
     const Operand &operand = step.operands[o];
     bool write = inputs ? o >= *inputs : operand.access != Access::Read;
-    if (inputs && o >= *inputs + resultsOf(step.kernel)) {
+    if (inputs && o >= *inputs + resultsOf(step)) {
       break;
     }
     out.push_back({operand.buffer, operand.offset,
