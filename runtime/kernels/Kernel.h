@@ -60,10 +60,10 @@ using KernelFn = Status (*)(const Launch &);
 KernelFn lookupHostKernel(plan::KernelId id);
 
 /// The instruction set that lookupHostKernel() now chooses for: "x86-64-v2",
-/// "x86-64-v3", "x86-64-v4" or "x86-64-v4-bf16" (which has AVX512-BF16 too); the
-/// best of this machine unless the environment variable LLMC_ISA ("v2", "v3",
-/// "v4", "v4-bf16") asks for less. Results may differ between levels in the last
-/// bits, never between runs on one level.
+/// "x86-64-v3", "x86-64-v4" or "x86-64-v4-bf16" (which has AVX512-BF16 too);
+/// the best of this machine unless the environment variable LLMC_ISA ("v2",
+/// "v3", "v4", "v4-bf16") asks for less. Results may differ between levels in
+/// the last bits, never between runs on one level.
 const char *hostIsa();
 
 /// Chooses for lookups from now on; false if the machine lacks it.

@@ -59,7 +59,7 @@ TEST(Report, JsonHasTheContractsFields) {
 // and in 0.125 s with 4 KiB more.
 TEST(Report, ExplainsThePlacement) {
   const std::vector<Prediction> parts = {
-      {0.125, 0.0625, 0.03125, 0.25, 0.03125, 4096, 0.125}};
+      {0.125, 0.0625, 0.03125, 0.25, 0.03125, 4096, 0.125, 640, 2}};
   EXPECT_EQ(
       explainText(samplePlan(), parts),
       "  stays     160 B: 1 of 2 matrices\n"
@@ -74,6 +74,7 @@ TEST(Report, ExplainsThePlacement) {
                 R"([{"entry": "main", "compute_seconds": 0.125,
                      "memory_seconds": 0.0625, "overhead_seconds": 0.03125,
                      "link_seconds": 0.25, "stall_seconds": 0.03125,
+                     "activation_bytes_moved": 640, "launches": 2,
                      "more_budget_bytes": 4096, "more_budget_seconds": 0.125,
                      "more_budget_tokens_per_second": 24.0}])"));
 }
