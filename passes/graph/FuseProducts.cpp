@@ -90,7 +90,7 @@ StringAttr weightName(Value value) {
   return value.getDefiningOp<LoadWeightOp>().getWeightAttr().getAttr();
 }
 
-/// The bytes of a joined weight begin with whole panels of the first one.
+/// Weights of one packed weight have one element type.
 bool sameElement(Value a, Value b) { return elementOf(a) == elementOf(b); }
 
 struct FuseProducts : llmc::impl::FuseProductsPassBase<FuseProducts> {
@@ -313,10 +313,10 @@ struct FuseProducts : llmc::impl::FuseProductsPassBase<FuseProducts> {
     SmallVector<Type> types;
     for (LinearOp linear : group) {
       for (Value leaf : {Value(linear.getWeight()), Value(linear.getBias())}) {
-        if (leaf) {
+        Operation *front = &first->getBlock()->front();
+        if (leaf && leaf.getDefiningOp() != front) {
           // It may stand between this product and the first one.
-          rewriter.moveOpBefore(leaf.getDefiningOp(),
-                                &first->getBlock()->front());
+          rewriter.moveOpBefore(leaf.getDefiningOp(), front);
         }
       }
       weights.push_back(linear.getWeight());
