@@ -145,12 +145,15 @@ TEST(IoTransfer, RandomTransfersWithShortAndInterruptedReads) {
         return EINTR;
       case 1:
         return EAGAIN;
-      case 2: // short by any count
-        request.bytes = 1 + (*random)() % request.bytes;
-        if (request.direct) {
-          request.bytes = std::max<uint32_t>(4096, request.bytes / 4096 * 4096);
+      case 2: { // short by any count
+        const auto whole = request.bytes;
+        request.bytes = 1 + (*random)() % whole;
+        if (request.direct) { // of a smaller one, all: never more than asked
+          request.bytes = std::min<uint32_t>(
+              whole, std::max<uint32_t>(4096, request.bytes / 4096 * 4096));
         }
         return 0;
+      }
       case 3:
         std::this_thread::sleep_for(
             std::chrono::microseconds((*random)() % 200));
