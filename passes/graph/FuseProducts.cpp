@@ -211,18 +211,13 @@ struct FuseProducts : llmc::impl::FuseProductsPassBase<FuseProducts> {
     }
   }
 
-  /// Products of one input, in program order, that could be one.
-  struct Family {
-    SmallVector<LinearOp> members;
-  };
-
   /// That a launch takes (LinearSplit).
   static constexpr size_t kMostParts = 8;
 
   /// Products of one x -> split_linear.
   void joinProducts(IRRewriter &rewriter) {
-    // Those that one op could compute in each entry.
-    std::vector<Family> families;
+    // Those of one input that one op could compute, in program order.
+    std::vector<SmallVector<LinearOp>> families;
     using Key = std::tuple<Value, Attribute, int, Type>;
     llvm::DenseMap<Key, size_t> familyOf;
     llvm::DenseMap<StringAttr, unsigned> uses = countUses(), seen;
@@ -249,18 +244,18 @@ struct FuseProducts : llmc::impl::FuseProductsPassBase<FuseProducts> {
       if (isNew) {
         families.emplace_back();
       }
-      families[it->second].members.push_back(linear);
+      families[it->second].push_back(linear);
       StringAttr name = weightName(linear.getWeight());
       ++seen[name];
       places[name].push_back(it->second);
     });
-    for (Family &family : families) {
-      if (family.members.size() < 2) {
+    for (const SmallVector<LinearOp> &family : families) {
+      if (family.size() < 2) {
         continue;
       }
       // Those of its weights that stand together everywhere.
       std::vector<SmallVector<LinearOp>> groups;
-      for (LinearOp linear : family.members) {
+      for (LinearOp linear : family) {
         StringAttr name = weightName(linear.getWeight());
         if (seen[name] != uses[name]) {
           refuse(linear, "its weight is used elsewhere too");

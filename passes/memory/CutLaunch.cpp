@@ -2,8 +2,6 @@
 
 #include "passes/memory/CutLaunch.h"
 
-#include "llvm/ADT/SmallSet.h"
-
 using namespace mlir;
 
 namespace llmc::memory {

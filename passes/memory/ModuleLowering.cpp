@@ -292,10 +292,11 @@ FailureOr<View> ModuleLowering::joinedVector(Operation *user,
   for (graph::WeightOp part : parts) {
     auto type = cast<RankedTensorType>(part.getType());
     FailureOr<uint64_t> size = staticBytes(user, type, "a weight");
-    if (failed(size) || (element && element != type.getElementType())) {
-      return failed(size) ? failure()
-                          : LogicalResult(user->emitOpError()
-                                          << "vectors of different types");
+    if (failed(size)) {
+      return failure();
+    }
+    if (element && element != type.getElementType()) {
+      return user->emitOpError("vectors of different types");
     }
     element = type.getElementType();
     elements += type.getNumElements();

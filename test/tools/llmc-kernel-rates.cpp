@@ -21,6 +21,7 @@
 #include "runtime/kernels/ThreadPool.h"
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -363,10 +364,16 @@ static int attention(int64_t queries, int64_t tokens, int64_t heads,
 static int poolCost(int threads) {
   kernels::ThreadPool pool(threads);
   constexpr int kCalls = 10000;
-  alignas(64) int64_t counts[64 * 8] = {};
   auto calls = [&] {
     for (int i = 0; i < kCalls; ++i) {
-      pool.parallelFor(threads, [&](int64_t task, int) { ++counts[task * 8]; });
+      // Each waits for all: one thread alone cannot take every task.
+      std::atomic<int> arrived{0};
+      pool.parallelFor(threads, [&](int64_t, int) {
+        arrived.fetch_add(1);
+        while (arrived.load() < threads) {
+          _mm_pause();
+        }
+      });
     }
   };
   const double time = best(0.5, calls) / kCalls;

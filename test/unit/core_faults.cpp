@@ -130,23 +130,10 @@ TEST(CoreFaults, SlowShortAndInterruptedReadsChangeNothing) {
         std::pair(io::Method::Buffered, Placement::Streamed),
         std::pair(io::Method::Buffered, Placement::Carried)}) {
     const std::string path = writeModel(folder, {.placement = placement});
-    auto random = std::make_shared<std::mt19937>(3);
     SessionOptions options;
     options.threads = 2;
     options.io.method = method;
-    options.io.wrap = withFaults([=](uint64_t, io::ReadRequest &request) {
-      const uint32_t kind = (*random)() % 4;
-      if (kind == 0) {
-        return EINTR;
-      }
-      if (kind == 1) {
-        request.bytes = 1 + (*random)() % request.bytes;
-      } else if (kind == 2) {
-        std::this_thread::sleep_for(
-            std::chrono::microseconds((*random)() % 300));
-      }
-      return 0;
-    });
+    options.io.wrap = withFaults(disturbance(3));
     auto session = openFaulty(path, options);
     ASSERT_TRUE(session);
     for (int round = 0; round < 10; ++round) {

@@ -260,23 +260,10 @@ TEST(CoreSpill, SlowShortAndInterruptedReadsAndWritesChangeNothing) {
   ASSERT_TRUE(resident);
   const auto want = logitsOf(*resident, 150, kSpillContext);
   for (io::Method method : {io::Method::Cached, io::Method::Buffered}) {
-    auto random = std::make_shared<std::mt19937>(5);
     auto onWrite = std::make_shared<std::mt19937>(6);
     SessionOptions how;
     how.io.method = method;
-    how.io.wrap = test::withFaults([=](uint64_t, io::ReadRequest &request) {
-      const uint32_t kind = (*random)() % 4;
-      if (kind == 0) {
-        return EINTR;
-      }
-      if (kind == 1) {
-        request.bytes = 1 + (*random)() % request.bytes;
-      } else if (kind == 2) {
-        std::this_thread::sleep_for(
-            std::chrono::microseconds((*random)() % 300));
-      }
-      return 0;
-    });
+    how.io.wrap = test::withFaults(test::disturbance(5));
     how.spillWrite = [=](int fd, const void *data, size_t bytes, off_t at) {
       const uint32_t kind = (*onWrite)() % 4;
       if (kind == 0) {

@@ -12,9 +12,6 @@
 
 #include <atomic>
 #include <cerrno>
-#include <chrono>
-#include <random>
-#include <thread>
 #include <unistd.h>
 
 using namespace llmc;
@@ -163,24 +160,10 @@ TEST(CoreSwap, SlowShortAndInterruptedReadsChangeNothing) {
   const auto want = rowsOf(**resident, 150, 30, nullptr);
   const std::string path = writeModel(folder, true);
   for (io::Method method : {io::Method::Cached, io::Method::Buffered}) {
-    auto random = std::make_shared<std::mt19937>(7);
     auto disturbed = std::make_shared<std::atomic<int>>(0);
     SessionOptions how;
     how.io.method = method;
-    how.io.wrap = test::withFaults([=](uint64_t, io::ReadRequest &request) {
-      const uint32_t kind = (*random)() % 4;
-      *disturbed += kind != 3;
-      if (kind == 0) {
-        return EINTR;
-      }
-      if (kind == 1) {
-        request.bytes = 1 + (*random)() % request.bytes;
-      } else if (kind == 2) {
-        std::this_thread::sleep_for(
-            std::chrono::microseconds((*random)() % 300));
-      }
-      return 0;
-    });
+    how.io.wrap = test::withFaults(test::disturbance(7, disturbed));
     auto session = Session::load(path, how);
     ASSERT_TRUE(session) << session.error().message;
     EXPECT_EQ(rowsOf(**session, 150, 30, nullptr), want);

@@ -10,10 +10,14 @@
 
 #include "runtime/io/TransferEngine.h"
 
+#include <atomic>
+#include <cerrno>
 #include <chrono>
 #include <cstdlib>
 #include <fcntl.h>
 #include <functional>
+#include <memory>
+#include <random>
 #include <string>
 #include <thread>
 #include <unistd.h>
@@ -100,6 +104,28 @@ inline auto withFaults(FaultyBackend::Fault fault) {
   return [fault](std::unique_ptr<io::ReadBackend> inner)
              -> std::unique_ptr<io::ReadBackend> {
     return std::make_unique<FaultyBackend>(std::move(inner), fault);
+  };
+}
+
+/// For withFaults, where reads need no alignment: at random a read is
+/// interrupted, short or late. `count`: how many were.
+inline FaultyBackend::Fault
+disturbance(unsigned seed, std::shared_ptr<std::atomic<int>> count = nullptr) {
+  auto random = std::make_shared<std::mt19937>(seed);
+  return [random, count](uint64_t, io::ReadRequest &request) {
+    const uint32_t kind = (*random)() % 4;
+    if (count && kind != 3) {
+      ++*count;
+    }
+    if (kind == 0) {
+      return EINTR;
+    }
+    if (kind == 1) {
+      request.bytes = 1 + (*random)() % request.bytes;
+    } else if (kind == 2) {
+      std::this_thread::sleep_for(std::chrono::microseconds((*random)() % 300));
+    }
+    return 0;
   };
 }
 

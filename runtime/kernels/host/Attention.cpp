@@ -193,49 +193,12 @@ LLMC_INLINE void turnPairs(const BFloat *const *keys, int64_t begin,
 }
 #endif
 
-/// sums[r][0..C vectors) += x[r][k] * w[k][0..C vectors), ascending k.
-template <int R, int C, class T>
-LLMC_INLINE void addProducts(const float *x, int64_t ldx, const T *w,
-                             int64_t ldw, int64_t depth, float *sums,
-                             int64_t lds) {
-  VF sum[R][C];
-#pragma unroll
-  for (int r = 0; r < R; ++r) {
-#pragma unroll
-    for (int c = 0; c < C; ++c) {
-      sum[r][c] = vload(sums + r * lds + c * kWidth);
-    }
-  }
-  for (int64_t k = 0; k < depth; ++k, w += ldw) {
-    VF wk[C];
-#pragma unroll
-    for (int c = 0; c < C; ++c) {
-      wk[c] = vload(w + c * kWidth);
-    }
-#pragma unroll
-    for (int r = 0; r < R; ++r) {
-      VF xk = vset(x[r * ldx + k]);
-#pragma unroll
-      for (int c = 0; c < C; ++c) {
-        sum[r][c] = vfma(xk, wk[c], sum[r][c]);
-      }
-    }
-  }
-#pragma unroll
-  for (int r = 0; r < R; ++r) {
-#pragma unroll
-    for (int c = 0; c < C; ++c) {
-      vstore(sums + r * lds + c * kWidth, sum[r][c]);
-    }
-  }
-}
-
-/// The same for `width` columns, a multiple of kWidth, and up to kRowBlock
-/// rows.
+/// The register block of Gemm.h for `width` columns, a multiple of kWidth, and
+/// up to kRowBlock rows.
 template <class T>
-LLMC_INLINE void addProducts(int64_t rows, const float *x, int64_t ldx,
-                             const T *w, int64_t ldw, int64_t depth,
-                             float *sums, int64_t lds, int64_t width) {
+LLMC_INLINE void addColumns(int64_t rows, const float *x, int64_t ldx,
+                            const T *w, int64_t ldw, int64_t depth, float *sums,
+                            int64_t lds, int64_t width) {
   withRows(rows, [&](auto tag) LLMC_INLINE_LAMBDA {
     constexpr int R = decltype(tag)::value;
     constexpr int C = columnVectors<R>();
@@ -445,9 +408,9 @@ void attentionTask(const AttentionArgs &a, int64_t batch, int64_t kvHead,
           pairsTile(some, q, 2 * stride, panel, depth, scores);
 #endif
         } else {
-          addProducts(some, qs + r * stride + first, stride,
-                      scratch.keys + column, kKeys, depth, scores + column,
-                      kKeys, width);
+          addColumns(some, qs + r * stride + first, stride,
+                     scratch.keys + column, kKeys, depth, scores + column,
+                     kKeys, width);
         }
       }
     }
@@ -529,11 +492,11 @@ void attentionTask(const AttentionArgs &a, int64_t batch, int64_t kvHead,
         const float *p = scratch.scores + r * kKeys + begin;
         float *sums = allSums + r * strideV + d;
         if (isDirect) {
-          addProducts(some, p, kKeys, values[begin] + d, a.depthV, end - begin,
-                      sums, strideV, columns);
+          addColumns(some, p, kKeys, values[begin] + d, a.depthV, end - begin,
+                     sums, strideV, columns);
         } else {
-          addProducts(some, p, kKeys, scratch.values + begin * kColumns,
-                      kColumns, end - begin, sums, strideV, columns);
+          addColumns(some, p, kKeys, scratch.values + begin * kColumns,
+                     kColumns, end - begin, sums, strideV, columns);
         }
       };
       for (int64_t r = 0; r < numRows; r += kRowBlock) {

@@ -37,47 +37,72 @@ template <int R> constexpr int columnVectors() {
 #endif
 }
 
+/// sums[r][0..C vectors) += x[r][k] * w[k][0..C vectors), ascending k.
+template <int R, int C, class T>
+LLMC_INLINE void addProducts(const float *x, int64_t ldx, const T *w,
+                             int64_t ldw, int64_t depth, float *sums,
+                             int64_t lds) {
+  VF sum[R][C];
+#pragma unroll
+  for (int r = 0; r < R; ++r) {
+#pragma unroll
+    for (int c = 0; c < C; ++c) {
+      sum[r][c] = vload(sums + r * lds + c * kWidth);
+    }
+  }
+  for (int64_t k = 0; k < depth; ++k, w += ldw) {
+    VF wk[C];
+#pragma unroll
+    for (int c = 0; c < C; ++c) {
+      wk[c] = vload(w + c * kWidth);
+    }
+#pragma unroll
+    for (int r = 0; r < R; ++r) {
+      VF xk = vset(x[r * ldx + k]);
+#pragma unroll
+      for (int c = 0; c < C; ++c) {
+        sum[r][c] = vfma(xk, wk[c], sum[r][c]);
+      }
+    }
+  }
+#pragma unroll
+  for (int r = 0; r < R; ++r) {
+#pragma unroll
+    for (int c = 0; c < C; ++c) {
+      vstore(sums + r * lds + c * kWidth, sum[r][c]);
+    }
+  }
+}
+
 /// tile[r][0..64) += x[r][k] * w[k][0..64) for r < R, ascending k < depth.
 template <int R, class T>
 LLMC_INLINE void gemmBlock(const float *x, int64_t ldx, const T *w,
                            int64_t depth, float *tile) {
   constexpr int C = columnVectors<R>();
   for (int column = 0; column < kPanel; column += C * kWidth) {
-    VF sum[R][C];
-#pragma unroll
-    for (int r = 0; r < R; ++r) {
-#pragma unroll
-      for (int c = 0; c < C; ++c) {
-        sum[r][c] = vload(tile + r * kPanel + column + c * kWidth);
-      }
-    }
-    const T *weights = w + column;
-    for (int64_t k = 0; k < depth; ++k, weights += kPanel) {
-      VF wk[C];
-#pragma unroll
-      for (int c = 0; c < C; ++c) {
-        wk[c] = vload(weights + c * kWidth);
-      }
-#pragma unroll
-      for (int r = 0; r < R; ++r) {
-        VF xk = vset(x[r * ldx + k]);
-#pragma unroll
-        for (int c = 0; c < C; ++c) {
-          sum[r][c] = vfma(xk, wk[c], sum[r][c]);
-        }
-      }
-    }
-#pragma unroll
-    for (int r = 0; r < R; ++r) {
-#pragma unroll
-      for (int c = 0; c < C; ++c) {
-        vstore(tile + r * kPanel + column + c * kWidth, sum[r][c]);
-      }
-    }
+    addProducts<R, C>(x, ldx, w + column, kPanel, depth, tile + column, kPanel);
   }
 }
 
-/// The same for any number of rows.
+/// body(std::integral_constant<int, rows>) for rows in 1 .. kRowBlock.
+template <class Body> LLMC_INLINE void withRows(int64_t rows, Body body) {
+  switch (rows) {
+  case 6:
+    return body(std::integral_constant<int, 6>{});
+  case 5:
+    return body(std::integral_constant<int, 5>{});
+  case 4:
+    return body(std::integral_constant<int, 4>{});
+  case 3:
+    return body(std::integral_constant<int, 3>{});
+  case 2:
+    return body(std::integral_constant<int, 2>{});
+  default:
+    return body(std::integral_constant<int, 1>{});
+  }
+}
+
+/// gemmBlock for any number of rows.
 template <class T>
 LLMC_INLINE void gemmTile(int64_t rows, const float *x, int64_t ldx, const T *w,
                           int64_t depth, float *tile) {
@@ -86,24 +111,10 @@ LLMC_INLINE void gemmTile(int64_t rows, const float *x, int64_t ldx, const T *w,
     x += kRowBlock * ldx;
     tile += kRowBlock * kPanel;
   }
-  switch (rows) {
-  case 5:
-    gemmBlock<5>(x, ldx, w, depth, tile);
-    break;
-  case 4:
-    gemmBlock<4>(x, ldx, w, depth, tile);
-    break;
-  case 3:
-    gemmBlock<3>(x, ldx, w, depth, tile);
-    break;
-  case 2:
-    gemmBlock<2>(x, ldx, w, depth, tile);
-    break;
-  case 1:
-    gemmBlock<1>(x, ldx, w, depth, tile);
-    break;
-  default:
-    break;
+  if (rows > 0) {
+    withRows(rows, [&](auto some) LLMC_INLINE_LAMBDA {
+      gemmBlock<decltype(some)::value>(x, ldx, w, depth, tile);
+    });
   }
 }
 
@@ -229,24 +240,6 @@ LLMC_INLINE void pairsPacked(const BFloat *x, int64_t ldx, const BFloat *w,
 #else
 constexpr bool kHasPairs = false;
 #endif
-
-/// body(std::integral_constant<int, rows>) for rows in 1 .. kRowBlock.
-template <class Body> LLMC_INLINE void withRows(int64_t rows, Body body) {
-  switch (rows) {
-  case 6:
-    return body(std::integral_constant<int, 6>{});
-  case 5:
-    return body(std::integral_constant<int, 5>{});
-  case 4:
-    return body(std::integral_constant<int, 4>{});
-  case 3:
-    return body(std::integral_constant<int, 3>{});
-  case 2:
-    return body(std::integral_constant<int, 2>{});
-  default:
-    return body(std::integral_constant<int, 1>{});
-  }
-}
 
 /// How a task's scratch is divided.
 constexpr int64_t kTileRows = 96;
